@@ -1,0 +1,1 @@
+//! The log: every event is durable before its effect.

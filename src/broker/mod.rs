@@ -1,0 +1,1 @@
+//! Sessions, requests and leases: each operation once, for every entrance.

@@ -1,0 +1,1 @@
+//! Configuration text becomes values, all problems at once.

@@ -1,0 +1,1 @@
+//! All of dbgate on one machine: PostgreSQL, an issuer, a shop.

@@ -1,0 +1,1 @@
+//! A token becomes a subject: signature, issuer, audience, times, claims.

@@ -1,0 +1,1 @@
+//! Obligations become a plan, rows become masked rows.

@@ -1,0 +1,6 @@
+//! One file per source file.
+
+mod name;
+mod secret;
+mod session;
+mod time;

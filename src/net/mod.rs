@@ -1,0 +1,1 @@
+//! Sockets, TLS and the clock; knows no judgement.

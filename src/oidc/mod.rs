@@ -1,0 +1,1 @@
+//! The network half of identity: discovery, keys, login flows.

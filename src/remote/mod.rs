@@ -1,0 +1,1 @@
+//! The broker, seen from a developer's machine.

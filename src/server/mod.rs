@@ -1,0 +1,1 @@
+//! Assembly: store, audit, broker, gateway and interface become one process.

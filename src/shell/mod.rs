@@ -1,0 +1,1 @@
+//! The guarded SQL shell.

@@ -1,0 +1,257 @@
+//! What a statement touches: a set of facts, without any judgement.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::model::name::{ColumnId, ObjectName};
+use crate::sql::lineage::{Flow, Output, Usage};
+use crate::sql::statement::Statement;
+
+/// A statement of which we know everything it touches, or know that we do not (`opaque`).
+///
+/// **Invariant:** only `sql::analyze` makes one.
+#[derive(Debug, Clone)]
+pub struct Analyzed {
+    pub(super) statement: Statement,
+    pub(super) facts: Arc<Facts>,
+}
+
+impl Analyzed {
+    /// The statement this was found out about.
+    #[must_use]
+    pub const fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// What was found out.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    /// The facts, shared.
+    #[must_use]
+    pub const fn shared_facts(&self) -> &Arc<Facts> {
+        &self.facts
+    }
+}
+
+/// Everything the analysis found out about one statement. Cached by text and settings.
+#[derive(Debug, Clone, Serialize)]
+pub struct Facts {
+    /// What kind of statement it is.
+    pub kind: Kind,
+    /// Relations, columns and functions it touches.
+    pub footprint: Footprint,
+    /// One entry for each result column, in order; empty when it returns no rows.
+    pub outputs: Vec<Output>,
+    /// Every place where a stored column is used other than by being output as it is.
+    pub usages: Vec<Usage>,
+    /// Every path from a stored column into a place that is stored or sent elsewhere.
+    pub flows: Vec<Flow>,
+    /// What makes it dangerous.
+    pub hazards: BTreeSet<Hazard>,
+    /// The part that was not understood, if any.
+    pub opaque: Option<Opaque>,
+    /// What it does to the state of its connection.
+    pub effect: Effect,
+}
+
+/// What kind of statement it is; serialized in kebab-case, which is how policy rules name it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// `SELECT`, `VALUES`, `TABLE`
+    Select,
+    /// `INSERT`
+    Insert,
+    /// `UPDATE`
+    Update,
+    /// `DELETE`
+    Delete,
+    /// `MERGE`
+    Merge,
+    /// `COPY … FROM`
+    CopyIn,
+    /// `COPY … TO`
+    CopyOut,
+    /// `EXPLAIN`
+    Explain,
+    /// `PREPARE`
+    Prepare,
+    /// `EXECUTE`
+    Execute,
+    /// `DEALLOCATE`
+    Deallocate,
+    /// `DECLARE … CURSOR`
+    Declare,
+    /// `FETCH`, `MOVE`
+    Fetch,
+    /// `CLOSE`
+    Close,
+    /// `SET`, `RESET`
+    Set,
+    /// `SHOW`
+    Show,
+    /// `BEGIN`, `COMMIT`, `ROLLBACK`, savepoints
+    Transaction,
+    /// `CREATE …`, `SELECT … INTO`
+    Create,
+    /// `ALTER …`
+    Alter,
+    /// `DROP …`
+    Drop,
+    /// `TRUNCATE`
+    Truncate,
+    /// `GRANT`, `REVOKE`
+    Grant,
+    /// `CREATE ROLE`, `ALTER ROLE`, `DROP ROLE`, `SET ROLE`, `REASSIGN OWNED`, …
+    Role,
+    /// `DO`
+    Do,
+    /// `CALL`
+    Call,
+    /// `LISTEN`, `UNLISTEN`
+    Listen,
+    /// `NOTIFY`
+    Notify,
+    /// `LOCK`
+    Lock,
+    /// `VACUUM`, `ANALYZE`, `REINDEX`, `CLUSTER`, `CHECKPOINT`, `REFRESH MATERIALIZED VIEW`
+    Maintain,
+    /// `COMMENT`, `SECURITY LABEL`
+    Comment,
+    /// `DISCARD`
+    Discard,
+    /// An empty query string.
+    Empty,
+    /// Anything else.
+    Other,
+}
+
+/// Relations, columns and functions a statement touches.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Footprint {
+    /// Columns read, for any purpose. A whole-row reference reads all columns.
+    pub reads: BTreeSet<ColumnId>,
+    /// Relations read (also when no column is, as in `count(*)`).
+    pub relations_read: BTreeSet<u32>,
+    /// Columns written by `INSERT`, `UPDATE`, `COPY … FROM`, `MERGE`.
+    pub writes: BTreeSet<ColumnId>,
+    /// Relations whose rows are written, deleted or truncated.
+    pub relations_written: BTreeSet<u32>,
+    /// Functions called, by `pg_proc.oid` (every overload that could be meant).
+    pub calls: BTreeSet<u32>,
+    /// Names created, altered or dropped, with what they are (`table`, `view`, `role`, …).
+    pub defines: BTreeSet<(String, ObjectName)>,
+}
+
+/// What makes a statement dangerous, beyond its kind; serialized in kebab-case, which is how rules name it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, serde::Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hazard {
+    /// `UPDATE` or `DELETE` without a `WHERE` that restricts (`WHERE true`, `WHERE 1 = 1`, `id = id` do not).
+    NoWhere,
+    /// `ALTER … DROP`.
+    AlterDrop,
+    /// `COPY … PROGRAM`.
+    CopyProgram,
+    /// Reads, writes or lists files on the server (`COPY` with a file name, `pg_read_file`, `lo_import`, …).
+    ServerFile,
+    /// Creates, alters or drops roles, or changes what owns objects.
+    RoleChange,
+    /// `SET ROLE`, `SET SESSION AUTHORIZATION`, also through `set_config`.
+    SetRole,
+    /// Changes settings of the server, a database or a role (`ALTER SYSTEM`, `ALTER DATABASE … SET`, `pg_reload_conf`).
+    SystemChange,
+    /// Changes a setting that the gateway pins or that a session may not change.
+    PinnedSetting,
+    /// Would make a read-only transaction writable.
+    ReadWrite,
+    /// Runs SQL or names tables given as text (`query_to_xml`, `dblink`, …).
+    SqlAsText,
+    /// Shows other sessions' statements, statistics of columns, or secrets of the catalog (`pg_stats`, `pg_authid`, …).
+    CatalogSecret,
+    /// Ends or cancels other backends, or signals the server.
+    Signal,
+    /// Takes advisory or explicit locks.
+    Lock,
+    /// Sends or listens to notifications.
+    Notification,
+    /// Large objects.
+    LargeObject,
+    /// `PREPARE TRANSACTION` and its relatives: outlives the session.
+    PreparedTransaction,
+    /// Loads code (`LOAD`, `CREATE EXTENSION`, `CREATE LANGUAGE`, C functions).
+    LoadsCode,
+    /// Reaches another server (`dblink`, foreign data wrappers, subscriptions).
+    Network,
+    /// Waits on purpose (`pg_sleep`).
+    Sleep,
+    /// Writes in a way a read-only session must not (`nextval`, `setval`, `SELECT … FOR UPDATE`, …).
+    HiddenWrite,
+}
+
+/// The part of a statement that was not understood.
+#[derive(Debug, Clone, Serialize)]
+pub struct Opaque {
+    /// What it is, as the end of "dbgate does not understand …".
+    pub what: String,
+    /// Where, in bytes from the start of the query string.
+    pub position: Option<usize>,
+}
+
+/// What a statement does to the state of its connection once it has succeeded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Effect {
+    /// Nothing that matters to later statements.
+    #[default]
+    None,
+    /// Opens a transaction block.
+    Begin,
+    /// `COMMIT` / `END`.
+    Commit,
+    /// `ROLLBACK`.
+    Rollback,
+    /// Savepoints.
+    Savepoint,
+    /// `PREPARE name`: statements that `EXECUTE` it have the inner facts.
+    Prepare {
+        /// The prepared name.
+        name: String,
+        /// What was prepared.
+        inner: Arc<Facts>,
+    },
+    /// `DEALLOCATE name`; `None` = all.
+    Deallocate(Option<String>),
+    /// `DECLARE name CURSOR`.
+    Declare {
+        /// The cursor.
+        name: String,
+        /// Its query.
+        inner: Arc<Facts>,
+    },
+    /// `CLOSE name`; `None` = all.
+    Close(Option<String>),
+    /// Settings that change how later statements are read may differ now (`SET search_path`, `set_config`, `RESET ALL`).
+    Settings,
+    /// Tables, views, functions, types may differ now.
+    Catalog,
+    /// `DISCARD ALL`.
+    Discard,
+}
+
+impl PartialEq for Facts {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for Facts {}

@@ -1,0 +1,1 @@
+//! What the broker remembers: contracts and SQLite.

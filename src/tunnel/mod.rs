@@ -1,0 +1,1 @@
+//! Local listeners for native tools.

@@ -1,0 +1,1 @@
+//! The target database, seen from the broker.
