@@ -1,1 +1,3 @@
 //! The broker, seen from a developer's machine.
+
+pub mod broker;
