@@ -1,1 +1,8 @@
-//! Configuration text becomes values, all problems at once.
+//! Text that people write becomes values, or a list of all problems with it.
+
+pub mod broker;
+pub mod problem;
+pub mod table;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! The broker's file.
+
+use std::path::Path;
+
+use crate::config::broker::{UpstreamTls, parse};
+use crate::config::problem::Source;
+
+const GOOD: &str = r#"
+data_dir = "state"
+policy_files = ["policy.toml"]
+
+[tls]
+certificate = "server.pem"
+key = "server.key"
+
+[[issuer]]
+url = "https://sso.example.com"
+audience = "dbgate"
+
+[[database]]
+name = "prod"
+host = "db.example.com"
+admin = "dbgate_admin"
+"#;
+
+fn problems(text: &str) -> Vec<String> {
+    match parse(&Source::new("broker.toml", text), Path::new("/etc/dbgate")) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.iter().map(ToString::to_string).collect(),
+    }
+}
+
+#[test]
+fn a_short_file_is_enough_and_paths_are_taken_from_its_folder() {
+    let config = parse(&Source::new("broker.toml", GOOD), Path::new("/etc/dbgate")).unwrap();
+    assert_eq!(config.data_dir, Path::new("/etc/dbgate/state"));
+    assert_eq!(config.audit_dir, Path::new("/etc/dbgate/state/audit"));
+    let (name, database) = config.databases.first_key_value().unwrap();
+    assert_eq!(
+        (name.as_str(), database.dbname.as_str(), database.port),
+        ("prod", "prod", 5432)
+    );
+    assert_eq!(database.tls, UpstreamTls::VerifyFull);
+}
+
+#[test]
+fn all_mistakes_are_shown_at_once_with_their_places() {
+    let text = GOOD
+        .replace("data_dir", "data_dri")
+        .replace("https://sso", "http://sso")
+        .replace("\"prod\"", "\"Prod\"")
+        .replace("admin =", "port = 70000\nadmin =");
+    let shown = problems(&text).join("\n");
+    for expected in [
+        "broker.toml:2:1: there is no setting `data_dri` here (did you mean `data_dir`?)",
+        "`data_dir` is missing",
+        "broker.toml:10:7: the issuer `http://sso.example.com` must be `https:`",
+        "broker.toml:14:8: `Prod` is no database name",
+        "broker.toml:16:8: `port` must be a whole number from 1 to 65535",
+    ] {
+        assert!(shown.contains(expected), "{expected}\nis not in\n{shown}");
+    }
+}
+
+#[test]
+fn a_database_elsewhere_is_not_reached_in_clear() {
+    let text = GOOD.replace("admin =", "tls = \"off\"\nadmin =");
+    assert!(
+        problems(&text)
+            .join("\n")
+            .contains("unix sockets and loopback addresses only")
+    );
+}
+
+#[test]
+fn a_file_that_is_no_toml_says_where() {
+    let shown = problems("data_dir = \n[tls").join("\n");
+    assert!(shown.contains("broker.toml:1:"), "{shown}");
+}
