@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::name::ObjectName;
 
 /// Everything name resolution needs, read in one snapshot.
@@ -34,7 +36,7 @@ pub struct Catalog {
 }
 
 /// A relation.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relation {
     /// `pg_class.oid`.
     pub oid: u32,
@@ -55,7 +57,7 @@ pub struct Relation {
 }
 
 /// `pg_class.relkind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RelationKind {
     /// `r`
     Table,
@@ -76,7 +78,7 @@ pub enum RelationKind {
 }
 
 /// A column.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Column {
     /// `attnum`.
     pub number: i16,
@@ -93,7 +95,7 @@ pub struct Column {
 }
 
 /// A function or procedure.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Function {
     /// `pg_proc.oid`.
     pub oid: u32,
@@ -121,12 +123,19 @@ pub struct Function {
     pub variadic: bool,
     /// Comes with PostgreSQL or with an extension (`Some(extension)`; built in: `Some("pg_catalog")`); user code: `None`.
     pub origin: Option<String>,
-    /// The body, for languages where the catalog has the text.
+    /// The body, for languages where the catalog has the text; for `BEGIN ATOMIC` and `RETURN` bodies the
+    /// function's definition.
     pub body: Option<String>,
+    /// Names of all parameters, `None` when it has none.
+    pub argument_names: Vec<String>,
+    /// The columns it returns when it has `OUT` parameters or `RETURNS TABLE`: name and type.
+    pub columns: Vec<(String, u32)>,
+    /// Has settings of its own (`CREATE FUNCTION … SET search_path`).
+    pub has_settings: bool,
 }
 
 /// A type.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Type {
     /// `pg_type.oid`.
     pub oid: u32,
@@ -143,7 +152,7 @@ pub struct Type {
 }
 
 /// An operator and the function behind it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operator {
     /// Schema.
     pub schema: String,

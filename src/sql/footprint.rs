@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::model::name::{ColumnId, ObjectName};
 use crate::sql::lineage::{Flow, Output, Usage};
+use crate::sql::scope::Temporaries;
 use crate::sql::statement::Statement;
 
 /// A statement of which we know everything it touches, or know that we do not (`opaque`).
@@ -53,6 +54,8 @@ pub struct Facts {
     pub flows: Vec<Flow>,
     /// What makes it dangerous.
     pub hazards: BTreeSet<Hazard>,
+    /// What it puts into stored columns as it is written, in the order of the statement.
+    pub assigned: Vec<Assignment>,
     /// The part that was not understood, if any.
     pub opaque: Option<Opaque>,
     /// What it does to the state of its connection.
@@ -198,13 +201,50 @@ pub enum Hazard {
     HiddenWrite,
 }
 
+/// A value that `INSERT`, `UPDATE` or `MERGE` puts into a stored column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Assignment {
+    /// The column that is written.
+    pub column: ColumnId,
+    /// The value.
+    pub value: Written,
+}
+
+/// What is written into a column, as far as the text says it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Written {
+    /// A literal (also under a cast), as text without its quotes.
+    Text(String),
+    /// The parameter of that number.
+    Parameter(u32),
+    /// `NULL`.
+    Null,
+    /// `DEFAULT`, or the column is not named.
+    Default,
+    /// Anything computed or read.
+    Other,
+}
+
 /// The part of a statement that was not understood.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Opaque {
     /// What it is, as the end of "dbgate does not understand …".
     pub what: String,
     /// Where, in bytes from the start of the query string.
     pub position: Option<usize>,
+    /// Set when a name could not be resolved: what the server would most likely answer. A catalog that is
+    /// older than the database gives the same, so look again before refusing with it.
+    pub failure: Option<Failure>,
+}
+
+/// The error that the server would give for a name that does not resolve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// SQLSTATE, such as `42P01`.
+    pub sqlstate: &'static str,
+    /// The server's wording: `relation "x" does not exist`.
+    pub message: String,
 }
 
 /// What a statement does to the state of its connection once it has succeeded.
@@ -242,6 +282,15 @@ pub enum Effect {
     Close(Option<String>),
     /// Settings that change how later statements are read may differ now (`SET search_path`, `set_config`, `RESET ALL`).
     Settings,
+    /// `search_path` is this from now on, as a constant list; undone by a rollback.
+    SearchPath {
+        /// The schemas as written, `$user` included.
+        path: Vec<String>,
+        /// `SET LOCAL`: until the transaction ends.
+        local: bool,
+    },
+    /// The connection's temporary relations are these from now on; undone by a rollback.
+    Temporary(Temporaries),
     /// Tables, views, functions, types may differ now.
     Catalog,
     /// `DISCARD ALL`.

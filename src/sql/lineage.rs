@@ -23,7 +23,10 @@ pub enum Origin {
     Clean,
     /// One of these stored columns, unchanged (several: set operations, `USING`, `COALESCE`-free merges).
     Plain(BTreeSet<ColumnId>),
-    /// Computed from these stored columns.
+    /// Stored after it was computed from these stored columns: a generated column, a column of a materialized
+    /// view. Reading it cannot fail, so it may be redacted whole instead of being refused.
+    Generated(BTreeSet<ColumnId>),
+    /// Computed from these stored columns as the statement runs.
     Computed(BTreeSet<ColumnId>),
     /// Not known: may be anything.
     Unknown,
