@@ -1,0 +1,4 @@
+//! The parts that need no database; `tests/it` has the others.
+
+mod name;
+mod quote;
