@@ -1,1 +1,14 @@
-//! The PostgreSQL protocol 3.x as bytes: frames, messages, rows, SCRAM; pure.
+//! The PostgreSQL 3.x protocol as bytes and values: what both sides say, and how a server checks a SCRAM proof. Pure.
+
+pub mod backend;
+pub mod error;
+pub mod frame;
+pub mod frontend;
+pub mod reader;
+pub mod row;
+pub mod scram;
+pub mod startup;
+pub mod writer;
+
+#[cfg(test)]
+mod tests;
