@@ -1,1 +1,12 @@
 //! All of dbgate on one machine: PostgreSQL, an issuer, a shop.
+//!
+//! Reading order: `locate` finds PostgreSQL's programs → `postgres` runs them → `guardian` ends them with us →
+//! `database` prepares roles and content.
+
+pub mod database;
+pub mod guardian;
+pub mod locate;
+pub mod postgres;
+
+#[cfg(test)]
+mod tests;

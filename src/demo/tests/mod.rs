@@ -1,0 +1,3 @@
+//! Tests of the module, through its own front door.
+
+mod locate;
