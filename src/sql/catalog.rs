@@ -1,6 +1,7 @@
 //! The catalog as a value: what `upstream::catalog` read from the database.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -36,7 +37,7 @@ pub struct Catalog {
 }
 
 /// A relation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Relation {
     /// `pg_class.oid`.
     pub oid: u32,
@@ -54,10 +55,12 @@ pub struct Relation {
     pub row_security: bool,
     /// Has user triggers or rules other than a view's own `_RETURN`.
     pub has_triggers: bool,
+    /// Children by inheritance or partitioning, direct ones.
+    pub children: Vec<u32>,
 }
 
 /// `pg_class.relkind`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum RelationKind {
     /// `r`
     Table,
@@ -78,7 +81,7 @@ pub enum RelationKind {
 }
 
 /// A column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Column {
     /// `attnum`.
     pub number: i16,
@@ -95,7 +98,7 @@ pub struct Column {
 }
 
 /// A function or procedure.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Function {
     /// `pg_proc.oid`.
     pub oid: u32,
@@ -135,7 +138,7 @@ pub struct Function {
 }
 
 /// A type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Type {
     /// `pg_type.oid`.
     pub oid: u32,
@@ -152,7 +155,7 @@ pub struct Type {
 }
 
 /// An operator and the function behind it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Operator {
     /// Schema.
     pub schema: String,
@@ -164,7 +167,72 @@ pub struct Operator {
     pub function: u32,
 }
 
+/// The parts of a catalog as they are read; [`Catalog::new`] puts them in order.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Parts {
+    /// `server_version_num`.
+    pub server_version: u32,
+    /// All relations.
+    pub relations: Vec<Relation>,
+    /// All functions.
+    pub functions: Vec<Function>,
+    /// All types.
+    pub types: Vec<Type>,
+    /// All operators by name.
+    pub operators: Vec<(String, Operator)>,
+    /// Casts that run a function.
+    pub casts: Vec<(u32, u32, u32)>,
+    /// All schemas.
+    pub schemas: Vec<String>,
+}
+
 impl Catalog {
+    /// Indexes the parts by name and number. The version is a digest of the content: equal content has an
+    /// equal version.
+    #[must_use]
+    pub fn new(mut parts: Parts) -> Self {
+        parts.relations.sort_by_key(|relation| relation.oid);
+        parts.functions.sort_by_key(|function| function.oid);
+        parts.types.sort_by_key(|r#type| r#type.oid);
+        parts.operators.sort_by(|a, b| {
+            (&a.0, a.1.function, a.1.left, a.1.right).cmp(&(
+                &b.0,
+                b.1.function,
+                b.1.left,
+                b.1.right,
+            ))
+        });
+        parts.casts.sort_unstable();
+        parts.schemas.sort_unstable();
+        let version = digest(&parts);
+        let mut catalog = Self {
+            server_version: parts.server_version,
+            version,
+            casts: parts.casts,
+            schemas: parts.schemas,
+            ..Self::default()
+        };
+        for relation in parts.relations {
+            catalog
+                .relation_names
+                .insert(relation.name.clone(), relation.oid);
+            catalog.relations.insert(relation.oid, Arc::new(relation));
+        }
+        for function in parts.functions {
+            let overloads = catalog.function_names.entry(function.name.clone());
+            overloads.or_default().push(function.oid);
+            catalog.functions.insert(function.oid, Arc::new(function));
+        }
+        for r#type in parts.types {
+            catalog.type_names.insert(r#type.name.clone(), r#type.oid);
+            catalog.types.insert(r#type.oid, Arc::new(r#type));
+        }
+        for (name, operator) in parts.operators {
+            catalog.operators.entry(name).or_default().push(operator);
+        }
+        catalog
+    }
+
     /// The relation of that name in that schema.
     #[must_use]
     pub fn relation(&self, schema: &str, name: &str) -> Option<&Arc<Relation>> {
@@ -179,4 +247,16 @@ impl Relation {
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }
+}
+
+fn digest(parts: &Parts) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    parts.server_version.hash(&mut hasher);
+    parts.relations.hash(&mut hasher);
+    parts.functions.hash(&mut hasher);
+    parts.types.hash(&mut hasher);
+    parts.operators.hash(&mut hasher);
+    parts.casts.hash(&mut hasher);
+    parts.schemas.hash(&mut hasher);
+    hasher.finish()
 }

@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod cancel;
+pub mod catalog;
 pub mod connect;
 pub mod dial;
 pub mod quote;
