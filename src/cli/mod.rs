@@ -1,11 +1,133 @@
-//! The command line: one file a command.
+//! The command line: one file a command, each with its `Args` (the help text) and its `run`.
+//!
+//! Reading order: `globals` (options every command takes) → `ui` (what a command says) → `error` (how it ends).
+//! A new command is a file, a line in [`Command`] and a line in `dispatch`.
 
+pub mod error;
+pub mod generate;
+pub mod globals;
 pub(crate) mod problem;
+pub mod ui;
 
+use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _};
+
+use crate::cli::error::{Error, Kind};
+use crate::cli::globals::Globals;
+use crate::cli::ui::Ui;
+
+/// Guarded, short-lived, audited access to PostgreSQL
+#[derive(Debug, clap::Parser)]
+#[command(
+    name = "dbgate",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    max_term_width = 100,
+    after_long_help = EXIT_CODES
+)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the database or the command failed
+  2  usage
+  3  refused by policy
+  4  login needed
+  5  waiting for approval
+  6  expired, denied or killed
+  7  local set-up (configuration, keyring, port, disk, missing programs)
+  8  broker unreachable, or its TLS not trusted
+  9  verification failed
+  128+n  ended by signal n";
+
+/// One line a command.
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Write completions or manual pages
+    #[command(hide = true)]
+    Generate(generate::Args),
+}
+
+/// Calls the command.
+async fn dispatch(ui: &mut Ui, globals: &Globals, command: Command) -> Result<(), Error> {
+    let _ = globals;
+    match command {
+        Command::Generate(args) => generate::run(ui, &args),
+    }
+}
 
 /// Runs the command line and returns its exit code.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let cli = match parse(std::env::args_os().collect()) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let mut ui = Ui::new(&cli.globals);
+    let Err(error) = run(&mut ui, cli) else {
+        return ExitCode::SUCCESS;
+    };
+    // When stderr is gone, too, the exit code is all that is left to say it with.
+    let _told = ui.error(&error);
+    ExitCode::from(error.kind.exit_code())
+}
+
+/// Reads the arguments; help, version and mistakes are answered here, without a runtime or a configuration.
+fn parse(arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
+    let json = wants_json(&arguments);
+    let parsed = Cli::command()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    parsed.map_err(|error| {
+        if json && error.use_stderr() {
+            let text = error.render().to_string();
+            let message = text
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches("error: ");
+            let error = Error::usage(message).with_hint("try `--help`").to_json();
+            let _told = writeln!(std::io::stderr(), "{error}");
+        } else {
+            let _told = error.print();
+        }
+        ExitCode::from(if error.use_stderr() {
+            Kind::Usage.exit_code()
+        } else {
+            0
+        })
+    })
+}
+
+/// Whether mistakes are to be told as JSON; they may be in the very arguments that say so.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let words: Vec<_> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    words
+        .iter()
+        .any(|word| matches!(*word, "--output=json" | "--output=ndjson" | "-ojson"))
+        || words
+            .windows(2)
+            .any(|pair| matches!(pair, ["--output" | "-o", "json" | "ndjson"]))
+}
+
+fn run(ui: &mut Ui, cli: Cli) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::setup(format!("start the runtime: {error}")))?;
+    let result = runtime.block_on(dispatch(ui, &cli.globals, cli.command));
+    // A thread that waits for a line of stdin must not keep the process.
+    runtime.shutdown_background();
+    result
 }

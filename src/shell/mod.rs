@@ -1,1 +1,3 @@
-//! The guarded SQL shell.
+//! The guarded SQL shell, and how rows are shown.
+
+pub mod spinner;

@@ -1,5 +1,6 @@
 //! One file per source file.
 
+mod escape;
 mod name;
 mod secret;
 mod session;

@@ -1,0 +1,65 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_dbgate_global_optspecs
+    string join \n url= ca-file= id-token-file= token-store= config-dir= o/output= color= no-input q/quiet v/verbose h/help V/version
+end
+
+function __fish_dbgate_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_dbgate_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_dbgate_using_subcommand
+    set -l cmd (__fish_dbgate_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c dbgate -n "__fish_dbgate_needs_command" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_needs_command" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_needs_command" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_needs_command" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_needs_command" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_needs_command" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_needs_command" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_needs_command" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_needs_command" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_needs_command" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_needs_command" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "generate" -d 'Write completions or manual pages'
+complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l out -d 'Where to' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -s h -l help -d 'Print help (see more with \'--help\')'

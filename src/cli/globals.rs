@@ -1,0 +1,229 @@
+//! Options every command takes, and how they lead to the broker.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use url::Url;
+
+use crate::api::types;
+use crate::cli::error::{Error, Kind};
+use crate::cli::ui::Ui;
+use crate::model::secret::Secret;
+use crate::remote::broker::{Address, Broker};
+
+/// Global options.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Global options")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub struct Globals {
+    /// The broker's address, such as https://db.example.com
+    #[arg(
+        long,
+        global = true,
+        env = "DBGATE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub url: Option<Url>,
+
+    /// Trust the certificates in this PEM file instead of the system's
+    #[arg(
+        long,
+        global = true,
+        env = "DBGATE_CA_FILE",
+        value_name = "FILE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub ca_file: Option<PathBuf>,
+
+    /// Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)
+    #[arg(
+        long,
+        global = true,
+        env = "DBGATE_ID_TOKEN_FILE",
+        value_name = "FILE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub id_token_file: Option<PathBuf>,
+
+    /// Where tokens are kept
+    #[arg(
+        long,
+        global = true,
+        env = "DBGATE_TOKEN_STORE",
+        value_name = "STORE",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub token_store: Option<TokenStore>,
+
+    /// Where configuration, history and remembered tokens are
+    #[arg(
+        long,
+        global = true,
+        env = "DBGATE_CONFIG_DIR",
+        value_name = "DIR",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub config_dir: Option<PathBuf>,
+
+    /// The form of what goes to stdout
+    #[arg(
+        long,
+        short,
+        global = true,
+        env = "DBGATE_OUTPUT",
+        value_name = "FORM",
+        hide_env_values = true
+    )]
+    pub output: Option<Output>,
+
+    /// When to use color; NO_COLOR and TERM=dumb are honored
+    #[arg(
+        long,
+        global = true,
+        env = "DBGATE_COLOR",
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_env_values = true,
+        hide_short_help = true
+    )]
+    pub color: When,
+
+    /// Never ask; fail where a question would be asked
+    #[arg(long, global = true, env = "DBGATE_NO_INPUT", value_parser = clap::builder::FalseyValueParser::new(), hide_env_values = true, hide_short_help = true)]
+    pub no_input: bool,
+
+    /// Tell errors and warnings only
+    #[arg(
+        long,
+        short,
+        global = true,
+        conflicts_with = "verbose",
+        hide_env_values = true
+    )]
+    pub quiet: bool,
+
+    /// Tell more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, hide_env_values = true, hide_short_help = true)]
+    pub verbose: u8,
+}
+
+/// The form of what goes to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people
+    Table,
+    /// Comma-separated values with a header
+    Csv,
+    /// One JSON document
+    Json,
+    /// One JSON document a line
+    Ndjson,
+}
+
+/// When to use color.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal
+    Auto,
+    /// Everywhere
+    Always,
+    /// Nowhere
+    Never,
+}
+
+/// Where tokens are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TokenStore {
+    /// The operating system's keyring
+    Keyring,
+    /// A file only its owner may read
+    File,
+    /// Nowhere: they go with the process
+    Memory,
+}
+
+impl Globals {
+    /// The broker's address.
+    ///
+    /// # Errors
+    /// When none is configured.
+    pub fn address(&self) -> Result<Address, Error> {
+        let url = self.url.clone().ok_or_else(|| {
+            Error::setup("no broker is configured")
+                .with_hint("give its address with `--url` or `DBGATE_URL`")
+        })?;
+        Ok(Address {
+            url,
+            ca_file: self.ca_file.clone(),
+        })
+    }
+
+    /// Where configuration, history and remembered tokens are.
+    ///
+    /// # Errors
+    /// When there is no home directory either.
+    pub fn config_dir(&self) -> Result<PathBuf, Error> {
+        if let Some(dir) = &self.config_dir {
+            return Ok(dir.clone());
+        }
+        directories::ProjectDirs::from("", "", "dbgate")
+            .map(|dirs| dirs.config_dir().to_owned())
+            .ok_or_else(|| {
+                Error::setup("there is no home directory")
+                    .with_hint("name a directory with `--config-dir`")
+            })
+    }
+
+    /// The broker, as the one who is signed in.
+    ///
+    /// # Errors
+    /// When none is configured, it can't be reached, or nobody is signed in.
+    pub async fn broker(&self, ui: &Ui) -> Result<Broker, Error> {
+        let broker = Broker::new(self.address()?)?;
+        let Some(id_token) = self.id_token()? else {
+            return Err(Error::new(Kind::Login, "you are not signed in")
+                .with_hint("run `dbgate login`, or set `DBGATE_ID_TOKEN`"));
+        };
+        let _spinner = ui.spinner("Signing in");
+        let login = types::Login {
+            id_token: id_token.expose().clone(),
+            access_token: None,
+            nonce: None,
+        };
+        let answer = broker.login(&login).await?;
+        Ok(broker.with_token(Secret::new(answer.token)))
+    }
+
+    /// The ID token a job or a test brings along.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a clap option for the token itself would invite it onto the command line"
+    )]
+    pub fn id_token(&self) -> Result<Option<Secret<String>>, Error> {
+        let text = match &self.id_token_file {
+            Some(path) if path.as_os_str() == "-" => {
+                Some(std::io::read_to_string(std::io::stdin()))
+            }
+            Some(path) => Some(std::fs::read_to_string(path)),
+            None => std::env::var("DBGATE_ID_TOKEN").ok().map(Ok),
+        };
+        let Some(text) = text else { return Ok(None) };
+        let text = text.map_err(|error| {
+            let path = self
+                .id_token_file
+                .as_deref()
+                .unwrap_or(std::path::Path::new("-"));
+            Error::setup(format!("read the ID token `{}`: {error}", path.display()))
+        })?;
+        let token = text.trim();
+        Ok((!token.is_empty()).then(|| Secret::from(token)))
+    }
+}

@@ -1,0 +1,53 @@
+//! `completions/` and `man/` equal what the definitions of the commands make. `UPDATE=1` renews them.
+
+#![expect(clippy::expect_used, reason = "a test may panic")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use dbgate::cli::generate::{What, files};
+
+#[test]
+fn completions_are_fresh() {
+    check("completions", What::Completions);
+}
+
+#[test]
+fn manual_pages_are_fresh() {
+    check("man", What::Man);
+}
+
+fn check(folder: &str, what: What) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let made: BTreeMap<_, _> = files(what)
+        .expect("the definitions make files")
+        .into_iter()
+        .collect();
+    if std::env::var_os("UPDATE").is_some() {
+        let _absent = fs::remove_dir_all(&folder);
+        fs::create_dir_all(&folder).expect("the folder can be made");
+        for (name, text) in &made {
+            fs::write(folder.join(name), text).expect("the file can be written");
+        }
+    }
+    let there: BTreeMap<_, _> = fs::read_dir(&folder)
+        .expect("the folder is there; run `UPDATE=1 cargo test --test generated`")
+        .map(|entry| entry.expect("the folder can be read"))
+        .map(|entry| {
+            let text = fs::read(entry.path()).expect("the file can be read");
+            (entry.file_name().to_string_lossy().into_owned(), text)
+        })
+        .collect();
+    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
+    let renew = "run `UPDATE=1 cargo test --test generated`";
+    assert_eq!(
+        names(&there),
+        names(&made),
+        "{} has other files: {renew}",
+        folder.display()
+    );
+    for (name, text) in &made {
+        assert!(there.get(name) == Some(text), "{name} is stale: {renew}");
+    }
+}
