@@ -7,7 +7,8 @@ use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 use crate::upstream::dial;
-use crate::upstream::target::{Address, Target, Tls};
+use crate::upstream::quote::Literal;
+use crate::upstream::target::{Address, GROUP, Target, Tls};
 use crate::upstream::{Error, within};
 
 /// What every admin connection has set from its first moment.
@@ -32,6 +33,8 @@ pub struct Live {
     pub client: Arc<Client>,
     /// `server_version_num`.
     pub version: u32,
+    /// Whether the server has the role [`GROUP`].
+    pub group: bool,
 }
 
 impl Live {
@@ -136,14 +139,20 @@ async fn batch(client: &Client, doing: &'static str, sql: &str) -> Result<Vec<Ro
 pub async fn open(target: &Target, database: &str) -> Result<Live, Error> {
     let client = connect(target, database).await?;
     let doing = "read the server's version";
-    let rows = batch(&client, doing, "SHOW server_version_num").await?;
-    let version = match rows.first() {
-        Some(row) => row.parse(doing, 0)?,
-        None => 0,
-    };
+    let sql = format!(
+        "SELECT pg_catalog.current_setting('server_version_num'), \
+                EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = {})",
+        Literal(GROUP)
+    );
+    let rows = batch(&client, doing, &sql).await?;
+    let row = rows.first().ok_or_else(|| Error::Answer {
+        doing,
+        what: "nothing".to_owned(),
+    })?;
     Ok(Live {
+        version: row.parse(doing, 0)?,
+        group: row.is_true(1),
         client: Arc::new(client),
-        version,
     })
 }
 

@@ -62,7 +62,7 @@ pub enum Error {
     #[error("the database's answer is not acceptable: {0}")]
     Protocol(String),
     /// A statement of the admin role failed.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {}", words(source))]
     Admin {
         /// What was being done, as a verb phrase.
         doing: &'static str,
@@ -105,6 +105,17 @@ impl Error {
                 code.starts_with("08") || code.starts_with("57P") || code == "53300"
             }),
         }
+    }
+}
+
+/// The server's words with the detail, which names what stands in the way; the driver's own where there are none.
+fn words(error: &tokio_postgres::Error) -> String {
+    match error.as_db_error() {
+        Some(said) => match said.detail() {
+            Some(detail) => format!("{}: {}", said.message(), detail.replace('\n', ", ")),
+            None => said.message().to_owned(),
+        },
+        None => error.to_string(),
     }
 }
 

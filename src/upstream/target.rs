@@ -7,6 +7,9 @@ use std::sync::Arc;
 use crate::model::name::DatabaseName;
 use crate::model::secret::Secret;
 
+/// A role every lease becomes a member of where it exists, so that one `pg_hba` line (`+dbgate_lease`) covers them all.
+pub const GROUP: &str = "dbgate_lease";
+
 /// One offered database: everything the broker needs to reach it.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -22,8 +25,6 @@ pub struct Target {
     pub password: Option<Secret<String>>,
     /// Whether and how the connection is encrypted.
     pub tls: Tls,
-    /// A role every lease becomes a member of, so that one `pg_hba` line (`+dbgate_lease`) covers them all.
-    pub group: Option<String>,
 }
 
 /// Where a server listens.

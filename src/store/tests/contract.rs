@@ -4,11 +4,11 @@ use super::{Counter, approval, at, denial, open, person, request, session};
 use crate::model::secret::Secret;
 use crate::model::session::CloseReason;
 use crate::model::subject::Subject;
+use crate::store::Error;
 use crate::store::lease::{Lease, LeaseState};
 use crate::store::request::{RequestFilter, RequestState, Settled, Spend};
 use crate::store::session::{Credential, Phase, SessionFilter, SessionState};
 use crate::store::token::{Digest, Token};
-use crate::store::Error;
 
 fn state_of(settled: &Settled) -> (&'static str, Option<RequestState>) {
     match settled {

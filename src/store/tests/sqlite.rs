@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use rusqlite::Connection;
 
 use super::{Counter, at, open, session};
-use crate::store::sqlite::Sqlite;
 use crate::store::Error;
+use crate::store::sqlite::Sqlite;
 
 #[test]
 fn the_linked_sqlite_is_without_the_wal_reset_race() {

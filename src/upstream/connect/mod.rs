@@ -103,11 +103,13 @@ async fn authenticate(stream: &mut Stream, password: &Secret<String>) -> Result<
     stream.flush().await?;
 
     let challenge = sasl(stream, 11, "a SCRAM challenge").await?;
-    // The broker set the verifier a moment ago with this count; any other is somebody else's.
+    // The broker set the verifier a moment ago with this count. Any other is that of a role without a password (PostgreSQL
+    // makes one up), or somebody else's.
     if !challenge.ends_with(b",i=1") {
-        return Err(Error::Protocol(
-            "SCRAM with an iteration count that the broker did not set".to_owned(),
-        ));
+        return Err(Error::Refused {
+            code: "28P01".to_owned(),
+            message: "the role has not the password that the broker gave it".to_owned(),
+        });
     }
     scram.update(&challenge).map_err(|_| broken_scram())?;
     stream

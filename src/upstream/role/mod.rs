@@ -12,6 +12,7 @@ use crate::upstream::Error;
 use crate::upstream::admin::{Admin, Row};
 use crate::upstream::quote::{Identifier, Literal};
 use crate::upstream::role::name::Name;
+use crate::upstream::target::GROUP;
 
 /// From this version on, memberships have options of their own.
 const MEMBERSHIP_OPTIONS: u32 = 160_000;
@@ -60,7 +61,8 @@ pub async fn create(admin: &Admin, plan: &Plan<'_>) -> Result<Created, Error> {
         limit = plan.connections,
         until = Literal(&plan.until.to_string()),
     );
-    for role in plan.roles.iter().chain(&admin.target().group) {
+    let group = live.group.then_some(GROUP);
+    for role in plan.roles.iter().map(String::as_str).chain(group) {
         // With SET FALSE the session cannot become the role it is a member of, whatever slips through the guard.
         let with = if options {
             " WITH INHERIT TRUE, SET FALSE"

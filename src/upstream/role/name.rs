@@ -55,6 +55,16 @@ fn person(display: &str) -> String {
     }
 }
 
+/// Whether the part after the prefix is `person_session` or `person_session_number`.
+fn has_session(rest: &str) -> bool {
+    let rest = match rest.rsplit_once('_') {
+        Some((before, number)) if number.bytes().all(|b| b.is_ascii_digit()) => before,
+        _ => rest,
+    };
+    rest.rsplit_once('_')
+        .is_some_and(|(_, session)| session.parse::<SessionId>().is_ok())
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -67,7 +77,8 @@ impl FromStr for Name {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
         match text.strip_prefix(PREFIX) {
-            Some(rest) if !rest.is_empty() && text.len() <= LONGEST && rest.bytes().all(ok) => {
+            // Roles of other purposes may share the prefix; a session's id they do not have.
+            Some(rest) if text.len() <= LONGEST && rest.bytes().all(ok) && has_session(rest) => {
                 Ok(Self(text.to_owned()))
             }
             _ => Err(NameError(text.to_owned())),

@@ -44,6 +44,9 @@ fn only_what_a_lease_can_be_called_is_read_as_one() {
     for text in [
         "postgres",
         "dbgate_",
+        "dbgate_admin",
+        "dbgate_ann_2",
+        "dbgate_ann_r0123456789ab",
         "dbgate_A",
         "dbgate_a b",
         "dbgate_\"",

@@ -1,0 +1,9 @@
+//! What the tests share: a throwaway server, and queries on raw streams.
+
+pub(crate) mod postgres;
+pub(crate) mod raw;
+
+/// Whether the long forms of tests run (`tests/run --long`).
+pub(crate) fn long() -> bool {
+    std::env::var_os("DBGATE_TEST_LONG").is_some_and(|value| value == "1")
+}

@@ -1,0 +1,4 @@
+//! Tests that need a real PostgreSQL: the library's services and the built binary against a throwaway server.
+
+mod harness;
+mod lease;
