@@ -1,0 +1,122 @@
+//! The first words with a PostgreSQL client: encryption, then who wants in, or what is to be canceled.
+//!
+//! **Invariant:** each encryption can be asked for once; bytes that came before TLS are never taken for bytes inside it; whatever
+//! way TLS began, the same rule decides about plain text.
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+
+use crate::net::Error;
+use crate::net::framed::Framed;
+use crate::net::stream::Stream;
+use crate::net::tls::Server;
+use crate::wire::startup::{Cancel, Initial, Startup};
+
+/// What a client wants.
+#[derive(Debug)]
+pub enum Greeting<S> {
+    /// To get in. The next message is its answer to our first question.
+    Startup {
+        /// The connection.
+        framed: Framed<Stream<S>>,
+        /// Who wants in.
+        startup: Startup,
+    },
+    /// To cancel a statement. There is no answer.
+    Cancel {
+        /// Which.
+        cancel: Cancel,
+        /// Whether the key came encrypted.
+        encrypted: bool,
+    },
+    /// Nothing: it closed without a word.
+    Nothing,
+}
+
+/// Hears what a client that spoke PostgreSQL first wants. Without `tls`, encryption is declined. The caller limits the time, and decides
+/// by `framed.stream().is_encrypted()` whether to go on in clear.
+///
+/// # Errors
+/// When the connection breaks, TLS fails, or the client does not keep to the protocol.
+pub async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    tls: Option<&Server>,
+) -> Result<Greeting<S>, Error> {
+    let mut framed = Framed::frontend(stream);
+    let mut asked = Asked::default();
+    loop {
+        let Some(initial) = framed.read_initial().await? else {
+            return Ok(Greeting::Nothing);
+        };
+        let accepted = match &initial {
+            Initial::Ssl => {
+                once(&mut asked.ssl)?;
+                tls
+            }
+            Initial::Gss => {
+                once(&mut asked.gss)?;
+                None
+            }
+            Initial::Cancel(_) | Initial::Startup(_) => {
+                let (stream, deframer) = framed.into_parts();
+                let framed = Framed::new(Stream::Plain(stream), deframer);
+                return Ok(wish(framed, initial));
+            }
+        };
+        let Some(server) = accepted else {
+            framed.out().push(b'N');
+            framed.flush().await?;
+            continue;
+        };
+        let mut stream = framed.into_stream()?;
+        stream.write_all(b"S").await?;
+        stream.flush().await?;
+        let stream = server.accept_negotiated(stream).await?;
+        return inside(Framed::frontend(Stream::Tls(Box::new(stream)))).await;
+    }
+}
+
+/// Hears what a client wants inside TLS, however that began: no further encryption is possible.
+///
+/// # Errors
+/// When the connection breaks or the client does not keep to the protocol.
+pub async fn inside<S: AsyncRead + AsyncWrite + Unpin>(
+    mut framed: Framed<Stream<S>>,
+) -> Result<Greeting<S>, Error> {
+    match framed.read_initial().await? {
+        None => Ok(Greeting::Nothing),
+        Some(Initial::Ssl | Initial::Gss) => Err(Error::Again),
+        Some(initial) => Ok(wish(framed, initial)),
+    }
+}
+
+fn wish<S: AsyncRead + AsyncWrite + Unpin>(
+    framed: Framed<Stream<S>>,
+    initial: Initial,
+) -> Greeting<S> {
+    let encrypted = framed.stream().is_encrypted();
+    match initial {
+        Initial::Startup(startup) => Greeting::Startup { framed, startup },
+        Initial::Cancel(cancel) => Greeting::Cancel { cancel, encrypted },
+        Initial::Ssl | Initial::Gss => Greeting::Nothing,
+    }
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    ssl: Once,
+    gss: Once,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Once {
+    #[default]
+    NotYet,
+    Already,
+}
+
+fn once(state: &mut Once) -> Result<(), Error> {
+    match std::mem::replace(state, Once::Already) {
+        Once::NotYet => Ok(()),
+        Once::Already => Err(Error::Again),
+    }
+}
