@@ -21,7 +21,8 @@ const SHA512: [&[u8]; 2] = [
 ];
 
 /// The binding of a certificate (DER); `None` when its signature names no hash (Ed25519, RSA-PSS).
-pub(super) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
+#[must_use]
+pub fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
     let oid = signature_algorithm(certificate)?;
     let algorithm = if SHA256.contains(&oid) {
         &digest::SHA256

@@ -3,7 +3,7 @@
 //! **Invariant:** the only authentication accepted is SCRAM-SHA-256 with the iteration count the broker itself set,
 //! and `-PLUS` over TLS; a server that lets the role in without it, or asks for a password in clear, is refused.
 
-mod binding;
+pub mod binding;
 
 use postgres_protocol::authentication::sasl::{
     ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
