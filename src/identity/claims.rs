@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::config::broker::Issuer;
 use crate::identity::Verified;
-use crate::identity::error::{Error, is_plain, show};
+use crate::identity::error::{Error, show};
 use crate::identity::strict;
+use crate::model::escape::is_unsafe;
 use crate::model::subject::{Subject, SubjectId, SubjectKind};
 
 /// The entry of [`Subject::claims`] that names the claim groups were looked for in.
@@ -199,7 +200,7 @@ fn read_groups(said: &Said<'_>, name: &str) -> Result<Vec<String>, Error> {
         let Value::String(group) = value else {
             return wrong("a text or a list of texts");
         };
-        if group.is_empty() || group.len() > MAX_TEXT || !group.chars().all(is_plain) {
+        if group.is_empty() || group.len() > MAX_TEXT || group.contains(is_unsafe) {
             return wrong("made of groups of 1 to 1024 printable bytes");
         }
         groups.push(group.clone());
@@ -237,7 +238,7 @@ fn read_display(said: &Said<'_>, id: &SubjectId, issuer: &Issuer) -> String {
         .chain([id.sub.as_str()])
         .map(|text| {
             text.chars()
-                .filter(|c| is_plain(*c))
+                .filter(|c| !is_unsafe(*c))
                 .take(80)
                 .collect::<String>()
         })

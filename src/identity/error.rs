@@ -1,5 +1,6 @@
 //! Why a token was not taken: one cause, said once.
 
+use crate::model::escape;
 use crate::model::time::Timestamp;
 
 /// What is wrong with a token. Text from the token is shortened and escaped before it gets here.
@@ -207,25 +208,9 @@ impl Error {
 #[must_use]
 pub fn show(text: &str) -> String {
     const MOST: usize = 120;
-    let mut shown = String::new();
-    for character in text.chars().take(MOST) {
-        if is_plain(character) {
-            shown.push(character);
-        } else {
-            shown.extend(character.escape_unicode());
-        }
+    let end = text.char_indices().nth(MOST).map(|(end, _)| end);
+    match end.and_then(|end| text.get(..end)) {
+        Some(beginning) => format!("{}…", escape::line(beginning)),
+        None => escape::line(text).into_owned(),
     }
-    if text.chars().nth(MOST).is_some() {
-        shown.push('…');
-    }
-    shown
-}
-
-/// Neither control nor format character: C0, C1, zero width, line and paragraph separators, bidirectional marks.
-#[must_use]
-pub fn is_plain(character: char) -> bool {
-    !(character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'))
 }

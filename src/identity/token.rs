@@ -125,6 +125,12 @@ impl Token {
         text(&self.claims, "iss")
     }
 
+    /// Whom it claims to be for. Good for choosing the configuration to try, for nothing else.
+    #[must_use]
+    pub fn claimed_audience(&self) -> Vec<&str> {
+        texts(&self.claims, "aud").unwrap_or_default()
+    }
+
     /// The key it claims to be signed with.
     #[must_use]
     pub fn key_id(&self) -> &str {
