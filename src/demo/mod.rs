@@ -5,6 +5,7 @@
 
 pub mod database;
 pub mod guardian;
+pub mod issuer;
 pub mod locate;
 pub mod postgres;
 

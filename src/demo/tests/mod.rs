@@ -1,3 +1,4 @@
 //! Tests of the module, through its own front door.
 
+mod issuer;
 mod locate;
