@@ -32,6 +32,73 @@ pub enum Origin {
     Unknown,
 }
 
+impl Origin {
+    /// The stored columns it names; none when it is clean or unknown.
+    pub fn columns(&self) -> impl Iterator<Item = ColumnId> + '_ {
+        match self {
+            Self::Clean | Self::Unknown => None,
+            Self::Plain(columns) | Self::Generated(columns) | Self::Computed(columns) => {
+                Some(columns.iter().copied())
+            }
+        }
+        .into_iter()
+        .flatten()
+    }
+
+    /// One stored column, as it is.
+    #[must_use]
+    pub fn plain(column: ColumnId) -> Self {
+        Self::Plain(BTreeSet::from([column]))
+    }
+
+    /// Either of the two: what a column of a set operation, a merged column or a recursive query is.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Unknown, _) | (_, Self::Unknown) => Self::Unknown,
+            (Self::Clean, other) => other,
+            (this, Self::Clean) => this,
+            (
+                Self::Computed(mut all),
+                Self::Plain(more) | Self::Generated(more) | Self::Computed(more),
+            )
+            | (Self::Plain(more) | Self::Generated(more), Self::Computed(mut all)) => {
+                all.extend(more);
+                Self::Computed(all)
+            }
+            (Self::Generated(mut all), Self::Plain(more) | Self::Generated(more))
+            | (Self::Plain(more), Self::Generated(mut all)) => {
+                all.extend(more);
+                Self::Generated(all)
+            }
+            (Self::Plain(mut all), Self::Plain(more)) => {
+                all.extend(more);
+                Self::Plain(all)
+            }
+        }
+    }
+
+    /// What is computed from it as the statement runs.
+    #[must_use]
+    pub fn computed(self) -> Self {
+        match self {
+            Self::Plain(columns) | Self::Generated(columns) | Self::Computed(columns) => {
+                Self::Computed(columns)
+            }
+            Self::Clean | Self::Unknown => self,
+        }
+    }
+
+    /// What was computed from it before and is stored.
+    #[must_use]
+    pub fn stored(self) -> Self {
+        match self {
+            Self::Computed(columns) => Self::Generated(columns),
+            other => other,
+        }
+    }
+}
+
 /// A use of a stored column.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Usage {

@@ -3,6 +3,7 @@
 //! The tree is walked where it lies; whoever takes it apart must be ready for a panic of the parser's
 //! accessors on a node of an unexpected type (`analyze` catches it and calls the statement opaque).
 
+pub(super) use pg_raw_parse::list::NodeList as List;
 pub(super) use pg_raw_parse::{ConstValue, Node, nodes};
 
 use crate::sql::error::Error;

@@ -1,14 +1,27 @@
 //! A statement's tree becomes facts.
+//!
+//! Reading order: `statement` → `query` → `expression`; `context` is carried along.
+
+mod context;
+mod expression;
+mod query;
+mod statement;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::sql::analyze::context::Analyzer;
+use crate::sql::analyze::statement::Outcome;
 use crate::sql::catalog::Catalog;
 use crate::sql::error::Error;
 use crate::sql::footprint::{Analyzed, Effect, Facts, Footprint, Kind, Opaque};
+use crate::sql::lineage::Output;
 use crate::sql::parse::{self, Piece};
 use crate::sql::scope::Scope;
 use crate::sql::statement::Statement;
+
+/// A string with more statements than this is refused.
+const MAX_STATEMENTS: usize = 1_000;
 
 /// Finds out what each statement of a query string touches.
 ///
@@ -36,17 +49,119 @@ pub fn analyze(
             .into_iter()
             .collect());
     }
+    if pieces.len() > MAX_STATEMENTS {
+        return Err(Error::too_large("more than 1 000 statements in one string"));
+    }
+    let mut sequence = Sequence {
+        scope: scope.clone(),
+        later: None,
+    };
     let mut all = Vec::with_capacity(pieces.len());
     for piece in pieces {
-        let facts = catch_unwind(AssertUnwindSafe(|| facts(piece, catalog, scope)))
-            .unwrap_or_else(|_| Ok(opaque(Kind::Other, "this form of statement", piece.start)))?;
+        let facts = sequence.next(piece, parameters, catalog)?;
         all.extend(analyzed(text, piece.start, piece.end, parameters, facts));
     }
     Ok(all)
 }
 
-fn facts(piece: Piece<'_>, _catalog: &Catalog, _scope: &Scope) -> Result<Facts, Error> {
-    Ok(opaque(Kind::Other, "this statement", piece.start))
+/// The statements of one string in order: each may change how the next one is read.
+struct Sequence {
+    scope: Scope,
+    /// Why the next statement can't be understood.
+    later: Option<&'static str>,
+}
+
+impl Sequence {
+    fn next(
+        &mut self,
+        piece: Piece<'_>,
+        parameters: &[u32],
+        catalog: &Catalog,
+    ) -> Result<Facts, Error> {
+        let scope = &self.scope;
+        // The parser's accessors panic on a tree of an unexpected shape.
+        let mut facts = catch_unwind(AssertUnwindSafe(|| {
+            let mut analyzer = Analyzer::new(catalog, scope, parameters);
+            let outcome = analyzer.statement(piece.node)?;
+            Ok(analyzer.into_facts(outcome))
+        }))
+        .unwrap_or_else(|_| Ok(opaque(Kind::Other, "this form of statement", piece.start)))?;
+        if let Some(why) = self.later
+            && facts.kind != Kind::Transaction
+        {
+            facts.opaque = Some(Opaque {
+                what: why.to_owned(),
+                position: Some(piece.start),
+                failure: None,
+            });
+        }
+        self.follow(&facts);
+        Ok(facts)
+    }
+
+    /// What the statement does to the ones after it.
+    fn follow(&mut self, facts: &Facts) {
+        const DEPENDS: &str =
+            "a statement that depends on an earlier one in the same string; send them one by one";
+        match &facts.effect {
+            Effect::None | Effect::Begin | Effect::Commit => {}
+            Effect::Prepare { name, inner } => {
+                self.scope.prepared.insert(name.clone(), Arc::clone(inner));
+            }
+            Effect::Deallocate(Some(name)) => {
+                self.scope.prepared.remove(name);
+            }
+            Effect::Deallocate(None) => self.scope.prepared.clear(),
+            Effect::Declare { name, inner } => {
+                self.scope.cursors.insert(name.clone(), Arc::clone(inner));
+            }
+            Effect::Close(Some(name)) => {
+                self.scope.cursors.remove(name);
+            }
+            Effect::Close(None) => self.scope.cursors.clear(),
+            Effect::SearchPath { .. } | Effect::Settings | Effect::Catalog | Effect::Discard => {
+                self.later = Some(DEPENDS);
+            }
+            Effect::Temporary(after) => {
+                self.scope.temporary = after.clone();
+            }
+            // Names that were simulated may be undone; those of temporary relations never hide anything.
+            Effect::Rollback | Effect::Savepoint => {}
+        }
+        // A relation that was just written to holds what the session put there.
+        self.scope
+            .written
+            .extend(facts.footprint.relations_written.iter().copied());
+    }
+}
+
+impl Analyzer<'_> {
+    /// What was found, put together.
+    fn into_facts(self, outcome: Outcome) -> Facts {
+        let settings = self.found.settings && outcome.effect == Effect::None;
+        Facts {
+            kind: outcome.kind,
+            footprint: self.found.footprint,
+            outputs: outcome
+                .outputs
+                .into_iter()
+                .map(|field| Output {
+                    name: field.name,
+                    origin: field.value.origin,
+                })
+                .collect(),
+            usages: self.found.usages.into_iter().collect(),
+            flows: self.found.flows,
+            hazards: self.found.hazards,
+            assigned: self.found.assigned,
+            opaque: self.found.opaque,
+            effect: if settings {
+                Effect::Settings
+            } else {
+                outcome.effect
+            },
+        }
+    }
 }
 
 fn analyzed(

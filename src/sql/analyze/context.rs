@@ -1,0 +1,264 @@
+//! What is carried through the analysis of one statement: what was found so far, and the limits.
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use crate::model::name::{ColumnId, ObjectName};
+use crate::sql::analyze::expression::value::{Field, Value};
+use crate::sql::catalog::Catalog;
+use crate::sql::error::Error;
+use crate::sql::footprint::{Assignment, Failure, Footprint, Hazard, Opaque};
+use crate::sql::lineage::{Flow, How, Origin, Sink, Usage};
+use crate::sql::scope::Scope;
+
+/// How deep a statement may nest; a level takes less than 4 KiB of stack.
+const MAX_DEPTH: u32 = 300;
+/// How many nodes are visited at most, those of views counted each time they are read.
+const MAX_STEPS: u32 = 2_000_000;
+
+/// The analysis of one statement.
+pub(in crate::sql) struct Analyzer<'a> {
+    pub(in crate::sql) catalog: &'a Catalog,
+    pub(in crate::sql) scope: &'a Scope,
+    /// Declared types of the parameters.
+    pub(in crate::sql) parameters: &'a [u32],
+    /// The schemas that unqualified names are looked up in.
+    pub(in crate::sql) path: Vec<String>,
+    /// What was found.
+    pub(in crate::sql) found: Found,
+    /// In what is being read.
+    pub(in crate::sql) place: Place,
+    /// Above 0, usages and reads are not noted: what a view computes counts where it is used.
+    pub(in crate::sql) quiet: u32,
+    /// Columns of relations that were looked at.
+    pub(in crate::sql) relations: HashMap<u32, Rc<Vec<Field>>>,
+    /// Views and functions whose definition is being read, against cycles.
+    pub(in crate::sql) open: Vec<u32>,
+    /// What SQL functions turned out to read.
+    pub(in crate::sql) bodies: HashMap<u32, Rc<Value>>,
+    depth: u32,
+    steps: u32,
+}
+
+/// Whose text is being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sql) enum Place {
+    /// The client's.
+    Statement,
+    /// The definition of a view, materialized view or generated column.
+    Definition,
+    /// The body of a function.
+    Body,
+}
+
+/// What was found so far.
+#[derive(Debug, Default)]
+pub(in crate::sql) struct Found {
+    pub(in crate::sql) footprint: Footprint,
+    pub(in crate::sql) usages: BTreeSet<Usage>,
+    pub(in crate::sql) flows: Vec<Flow>,
+    pub(in crate::sql) hazards: BTreeSet<Hazard>,
+    pub(in crate::sql) assigned: Vec<Assignment>,
+    pub(in crate::sql) opaque: Option<Opaque>,
+    pub(in crate::sql) settings: bool,
+}
+
+impl<'a> Analyzer<'a> {
+    pub(in crate::sql) fn new(
+        catalog: &'a Catalog,
+        scope: &'a Scope,
+        parameters: &'a [u32],
+    ) -> Self {
+        Self {
+            catalog,
+            scope,
+            parameters,
+            path: effective_path(scope),
+            found: Found::default(),
+            place: Place::Statement,
+            quiet: 0,
+            relations: HashMap::new(),
+            open: Vec::new(),
+            bodies: HashMap::new(),
+            depth: 0,
+            steps: 0,
+        }
+    }
+
+    /// An analysis of something that this one stumbled over, with findings of its own.
+    pub(in crate::sql) fn nested(&self, place: Place) -> Self {
+        Self {
+            path: self.path.clone(),
+            place,
+            open: self.open.clone(),
+            depth: self.depth,
+            steps: self.steps,
+            ..Self::new(self.catalog, self.scope, &[])
+        }
+    }
+
+    /// Goes on with the budget that a nested analysis has left.
+    pub(in crate::sql) const fn rejoin(&mut self, nested: &Self) {
+        self.steps = nested.steps;
+    }
+
+    /// One level deeper; every recursion goes through here.
+    pub(in crate::sql) fn deeper<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.steps = self.steps.saturating_add(1);
+        if self.steps > MAX_STEPS {
+            return Err(Error::too_large("too many parts"));
+        }
+        if self.depth >= MAX_DEPTH {
+            return Err(Error::too_deep());
+        }
+        self.depth = self.depth.saturating_add(1);
+        let result = work(self);
+        self.depth = self.depth.saturating_sub(1);
+        result
+    }
+
+    /// Does something without noting usages and reads.
+    pub(in crate::sql) fn quietly<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.quiet = self.quiet.saturating_add(1);
+        let result = work(self);
+        self.quiet = self.quiet.saturating_sub(1);
+        result
+    }
+
+    /// A byte position from the parser's; none inside definitions, which have another text.
+    pub(in crate::sql) fn position(&self, location: i32) -> Option<usize> {
+        match self.place {
+            Place::Statement => usize::try_from(location).ok(),
+            Place::Definition | Place::Body => None,
+        }
+    }
+
+    /// Notes that stored columns are used.
+    pub(in crate::sql) fn usage(&mut self, origin: &Origin, how: How, location: i32) {
+        if self.quiet > 0 {
+            return;
+        }
+        let position = self.position(location);
+        for column in origin.columns() {
+            self.found.usages.insert(Usage {
+                column,
+                how,
+                position,
+            });
+        }
+    }
+
+    /// Notes that a value is computed with.
+    pub(in crate::sql) fn consume(&mut self, value: &Value, location: i32) {
+        self.usage(&value.origin, How::Computation, location);
+    }
+
+    /// Notes that stored columns are read.
+    pub(in crate::sql) fn read(&mut self, origin: &Origin) {
+        if self.quiet == 0 {
+            self.found.footprint.reads.extend(origin.columns());
+        }
+    }
+
+    /// Notes that a relation is read.
+    pub(in crate::sql) fn read_relation(&mut self, oid: u32) {
+        self.found.footprint.relations_read.insert(oid);
+    }
+
+    /// Notes a path into a place that is stored or sent elsewhere.
+    pub(in crate::sql) fn flow(&mut self, from: &Origin, to: Sink, location: i32) {
+        if *from != Origin::Clean {
+            let position = self.position(location);
+            self.found.flows.push(Flow {
+                from: from.clone(),
+                to,
+                position,
+            });
+        }
+    }
+
+    pub(in crate::sql) fn hazard(&mut self, hazard: Hazard) {
+        self.found.hazards.insert(hazard);
+    }
+
+    /// Notes that something is created, altered or dropped.
+    pub(in crate::sql) fn define(&mut self, what: &str, name: ObjectName) {
+        self.found.footprint.defines.insert((what.to_owned(), name));
+    }
+
+    /// Notes what is not understood; the first such thing stays.
+    pub(in crate::sql) fn opaque(&mut self, what: impl Into<String>, location: i32) {
+        if self.found.opaque.is_none() {
+            let position = self.position(location);
+            self.found.opaque = Some(Opaque {
+                what: what.into(),
+                position,
+                failure: None,
+            });
+        }
+    }
+
+    /// Notes that a name does not resolve, with what the server would answer. It takes the place of anything
+    /// else that is not understood: the server would fail before it runs.
+    pub(in crate::sql) fn failure(
+        &mut self,
+        sqlstate: &'static str,
+        message: impl Into<String>,
+        location: i32,
+    ) {
+        let earlier = self.found.opaque.as_ref();
+        if earlier.is_some_and(|opaque| opaque.failure.is_some()) {
+            return;
+        }
+        let message = message.into();
+        let position = self.position(location);
+        self.found.opaque = Some(Opaque {
+            what: format!("a name: {message}"),
+            position,
+            failure: Some(Failure { sqlstate, message }),
+        });
+    }
+
+    /// Notes a value put into a stored column.
+    pub(in crate::sql) fn write(&mut self, column: ColumnId) {
+        self.found.footprint.writes.insert(column);
+        self.found
+            .footprint
+            .relations_written
+            .insert(column.relation);
+    }
+
+    /// Whether the rows of a relation may be what this session put there.
+    pub(in crate::sql) fn is_supplied(&self, relation: u32) -> bool {
+        self.scope.written.contains(&relation)
+            || self
+                .scope
+                .temporary
+                .0
+                .values()
+                .any(|temporary| temporary.oid == relation)
+    }
+}
+
+/// The schemas that PostgreSQL searches, temporary relations apart.
+pub(in crate::sql) fn effective_path(scope: &Scope) -> Vec<String> {
+    let mut path: Vec<String> = Vec::with_capacity(scope.search_path.len().saturating_add(1));
+    if !scope
+        .search_path
+        .iter()
+        .any(|schema| schema == "pg_catalog")
+    {
+        path.push("pg_catalog".to_owned());
+    }
+    for schema in &scope.search_path {
+        match schema.as_str() {
+            "$user" => path.push(scope.user.clone()),
+            "pg_temp" => {}
+            other => path.push(other.to_owned()),
+        }
+    }
+    path
+}

@@ -1,0 +1,113 @@
+//! `COPY`.
+
+use std::rc::Rc;
+
+use crate::sql::analyze::context::Analyzer;
+use crate::sql::analyze::expression::value::Field;
+use crate::sql::analyze::query::names::{Env, column_id};
+use crate::sql::analyze::statement::Outcome;
+use crate::sql::analyze::statement::dml::all_columns;
+use crate::sql::error::Error;
+use crate::sql::footprint::{Hazard, Kind};
+use crate::sql::lineage::Sink;
+use crate::sql::parse::{Node, nodes};
+
+impl Analyzer<'_> {
+    pub(in crate::sql) fn copy(&mut self, copy: &nodes::CopyStmt) -> Result<Outcome, Error> {
+        if copy.is_program {
+            self.hazard(Hazard::CopyProgram);
+        }
+        let to_server = copy.is_program || copy.filename().is_some();
+        if to_server {
+            self.hazard(Hazard::ServerFile);
+        }
+        if copy.is_from {
+            self.copy_in(copy)?;
+            return Ok(Outcome::rows(Kind::CopyIn, Vec::new()));
+        }
+        let fields = if matches!(copy.query(), Node::None) {
+            self.copied_columns(copy)?
+        } else {
+            self.query(copy.query(), &Env::default())?
+        };
+        if to_server {
+            for field in &fields {
+                self.flow(&field.value.origin, Sink::Elsewhere, -1);
+            }
+            return Ok(Outcome::rows(Kind::CopyOut, Vec::new()));
+        }
+        Ok(Outcome::rows(Kind::CopyOut, fields))
+    }
+
+    /// The columns of `COPY t (…) TO`: generated ones only when they are named.
+    fn copied_columns(&mut self, copy: &nodes::CopyStmt) -> Result<Vec<Field>, Error> {
+        let Some(range) = copy.relation() else {
+            self.opaque("COPY without a table", -1);
+            return Ok(Vec::new());
+        };
+        let Some(relation) = self.resolve(range) else {
+            return Ok(Vec::new());
+        };
+        self.read_relation(relation.oid);
+        let item = self.stored_item(&relation)?;
+        let mut fields = Vec::new();
+        if copy.attlist().is_empty() {
+            for (column, field) in relation.columns.iter().zip(item.fields.iter()) {
+                if column.generated.is_none() {
+                    self.read(&field.value.origin);
+                    fields.push(field.clone());
+                }
+            }
+            return Ok(fields);
+        }
+        for name in copy.attlist().iter().filter_map(Node::as_str) {
+            match item.fields.iter().find(|field| field.name == name) {
+                Some(field) => {
+                    self.read(&field.value.origin);
+                    fields.push(field.clone());
+                }
+                None => self.failure(
+                    "42703",
+                    format!(
+                        "column \"{name}\" of relation \"{}\" does not exist",
+                        relation.name.name
+                    ),
+                    -1,
+                ),
+            }
+        }
+        Ok(fields)
+    }
+
+    fn copy_in(&mut self, copy: &nodes::CopyStmt) -> Result<(), Error> {
+        let Some(range) = copy.relation() else {
+            self.opaque("COPY without a table", -1);
+            return Ok(());
+        };
+        let Some(relation) = self.resolve(range) else {
+            return Ok(());
+        };
+        self.found.footprint.relations_written.insert(relation.oid);
+        if copy.attlist().is_empty() {
+            for column in all_columns(&relation) {
+                self.write(column);
+            }
+        }
+        for name in copy.attlist().iter().filter_map(Node::as_str) {
+            match relation.column(name) {
+                Some(column) => self.write(column_id(relation.oid, column.number)),
+                None => self.failure(
+                    "42703",
+                    format!(
+                        "column \"{name}\" of relation \"{}\" does not exist",
+                        relation.name.name
+                    ),
+                    -1,
+                ),
+            }
+        }
+        let mut env = Env::default();
+        env.items.push(Rc::new(self.stored_item(&relation)?));
+        self.predicate(copy.where_clause(), &env)
+    }
+}

@@ -1,0 +1,211 @@
+//! Other objects made and changed: indexes, functions, triggers, servers, names, owners.
+
+use std::rc::Rc;
+
+use crate::model::name::ObjectName;
+use crate::sql::analyze::context::Analyzer;
+use crate::sql::analyze::expression::function::literal;
+use crate::sql::analyze::query::names::Env;
+use crate::sql::analyze::statement::Outcome;
+use crate::sql::analyze::statement::ddl::object_kind;
+use crate::sql::analyze::statement::temporary::is_temporary;
+use crate::sql::catalog::RelationKind;
+use crate::sql::error::Error;
+use crate::sql::footprint::{Effect, Hazard, Kind};
+use crate::sql::parse::{Node, nodes};
+
+impl Analyzer<'_> {
+    /// `CREATE` and `ALTER` of everything that is no table or view; `None` when it is none of them.
+    pub(in crate::sql) fn object(&mut self, node: Node<'_>) -> Result<Option<Outcome>, Error> {
+        let create = Outcome::new(Kind::Create, Effect::Catalog);
+        let alter = Outcome::new(Kind::Alter, Effect::Catalog);
+        match node {
+            Node::IndexStmt(index) => self.create_index(index)?,
+            Node::CreateStatsStmt(statistics) => {
+                for range in statistics.relations() {
+                    self.changed_relation(range);
+                }
+            }
+            Node::CreateFunctionStmt(function) => self.create_function(function),
+            Node::CreateSeqStmt(sequence) => return Ok(Some(self.create_sequence(sequence))),
+            Node::CreateSchemaStmt(schema) => return self.create_schema(schema).map(Some),
+            Node::CreateDomainStmt(domain) => {
+                for constraint in domain.constraints() {
+                    self.stored_expression(constraint.raw_expr(), &domain_env())?;
+                }
+                let name = self.listed_name(domain.domainname().iter().map(Node::String));
+                self.define("domain", name);
+            }
+            Node::CreateEnumStmt(r#type) => {
+                let name = self.listed_name(r#type.type_name().iter().map(Node::String));
+                self.define("type", name);
+            }
+            Node::CreateRangeStmt(r#type) => {
+                let name = self.listed_name(r#type.type_name().iter().map(Node::String));
+                self.define("type", name);
+            }
+            Node::CompositeTypeStmt(r#type) => {
+                if let Some(range) = r#type.typevar() {
+                    let name = self.object_name(range);
+                    self.define("type", name);
+                }
+            }
+            Node::DefineStmt(define) => {
+                let name = self.listed_name(define.defnames().iter().map(Node::String));
+                self.define(object_kind(define.kind), name);
+            }
+            Node::AlterSeqStmt(sequence) => {
+                if let Some(range) = sequence.sequence() {
+                    self.changed_relation(range);
+                }
+                return Ok(Some(alter));
+            }
+            Node::AlterEnumStmt(_)
+            | Node::AlterTypeStmt(_)
+            | Node::AlterStatsStmt(_)
+            | Node::AlterCollationStmt(_)
+            | Node::AlterTSDictionaryStmt(_)
+            | Node::AlterTSConfigurationStmt(_)
+            | Node::AlterFunctionStmt(_)
+            | Node::AlterOperatorStmt(_)
+            | Node::AlterOpFamilyStmt(_)
+            | Node::AlterObjectDependsStmt(_) => return Ok(Some(alter)),
+            _ => return self.hung_on(node),
+        }
+        Ok(Some(create))
+    }
+
+    /// What hangs onto a table and runs when it is used: triggers, rules, policies.
+    fn hung_on(&mut self, node: Node<'_>) -> Result<Option<Outcome>, Error> {
+        let (range, what) = match node {
+            Node::CreateTrigStmt(trigger) => (trigger.relation(), "what a new trigger would do"),
+            Node::RuleStmt(rule) => (rule.relation(), "what a new rule would do"),
+            Node::CreatePolicyStmt(policy) => (policy.table(), "what a new policy would do"),
+            Node::AlterPolicyStmt(policy) => (policy.table(), "what a changed policy would do"),
+            Node::CreateEventTrigStmt(_) | Node::AlterEventTrigStmt(_) => {
+                (None, "what an event trigger would do")
+            }
+            Node::CreateCastStmt(_) => (None, "what a new cast would do"),
+            Node::CreateConversionStmt(_)
+            | Node::CreateTransformStmt(_)
+            | Node::CreateOpClassStmt(_)
+            | Node::CreateOpFamilyStmt(_)
+            | Node::CreateAmStmt(_) => (None, "what this definition would do"),
+            _ => return self.renamed(node),
+        };
+        if let Some(range) = range {
+            self.changed_relation(range);
+        }
+        self.opaque(what, -1);
+        Ok(Some(Outcome::new(Kind::Create, Effect::Catalog)))
+    }
+
+    fn renamed(&mut self, node: Node<'_>) -> Result<Option<Outcome>, Error> {
+        match node {
+            Node::RenameStmt(rename) => {
+                if rename.rename_type == nodes::ObjectType::OBJECT_ROLE {
+                    self.hazard(Hazard::RoleChange);
+                    return Ok(Some(Outcome::new(Kind::Role, Effect::None)));
+                }
+                if let Some(range) = rename.relation()
+                    && let Some(relation) = self.changed_relation(range)
+                    && relation.name.schema == "pg_temp"
+                {
+                    self.opaque("names of temporary tables that change", range.location);
+                }
+            }
+            Node::AlterObjectSchemaStmt(alter) => {
+                if let Some(range) = alter.relation() {
+                    self.changed_relation(range);
+                }
+            }
+            Node::AlterOwnerStmt(alter) => {
+                self.hazard(Hazard::RoleChange);
+                if let Some(range) = alter.relation() {
+                    self.changed_relation(range);
+                }
+            }
+            Node::AlterDomainStmt(alter) => {
+                if let Node::Constraint(constraint) = alter.def() {
+                    self.stored_expression(constraint.raw_expr(), &domain_env())?;
+                }
+                let name = self.listed_name(alter.type_name());
+                self.define("domain", name);
+            }
+            _ => return Ok(None),
+        }
+        Ok(Some(Outcome::new(Kind::Alter, Effect::Catalog)))
+    }
+
+    fn create_index(&mut self, index: &nodes::IndexStmt) -> Result<(), Error> {
+        let Some(range) = index.relation() else {
+            return Ok(());
+        };
+        let Some(relation) = self.changed_relation(range) else {
+            return Ok(());
+        };
+        let mut env = Env::default();
+        env.items.push(Rc::new(self.stored_item(&relation)?));
+        for element in index.index_params() {
+            self.consume_expression(element.expr(), &env)?;
+        }
+        self.predicate(index.where_clause(), &env)?;
+        let name = index.idxname().unwrap_or_default();
+        self.define("index", ObjectName::new(relation.name.schema.clone(), name));
+        Ok(())
+    }
+
+    fn create_function(&mut self, function: &nodes::CreateFunctionStmt) {
+        for option in function.options() {
+            if option.defname() == Some("language") {
+                let language = literal(option.arg())
+                    .or_else(|| option.arg().as_str().map(str::to_owned))
+                    .unwrap_or_default();
+                if matches!(language.to_ascii_lowercase().as_str(), "c" | "internal")
+                    || language.ends_with('u')
+                {
+                    self.hazard(Hazard::LoadsCode);
+                }
+            }
+        }
+        let name = self.listed_name(function.funcname());
+        if name.schema == "pg_temp" {
+            self.opaque("functions of the temporary schema", -1);
+        }
+        self.define("function", name);
+    }
+
+    fn create_sequence(&mut self, sequence: &nodes::CreateSeqStmt) -> Outcome {
+        let Some(range) = sequence.sequence() else {
+            return Outcome::new(Kind::Create, Effect::Catalog);
+        };
+        let effect = if is_temporary(range) {
+            self.with_temporary(range, RelationKind::Sequence, Vec::new())
+        } else {
+            Effect::Catalog
+        };
+        let name = self.object_name(range);
+        self.define("sequence", name);
+        Outcome::new(Kind::Create, effect)
+    }
+
+    fn create_schema(&mut self, schema: &nodes::CreateSchemaStmt) -> Result<Outcome, Error> {
+        let name = schema.schemaname().unwrap_or_default();
+        self.define("schema", ObjectName::new(name, name));
+        if schema.authrole().is_some() {
+            self.hazard(Hazard::RoleChange);
+        }
+        for element in schema.schema_elts() {
+            self.deeper(|this| this.statement(element))?;
+        }
+        Ok(Outcome::new(Kind::Create, Effect::Catalog))
+    }
+}
+
+/// `VALUE` in the checks of a domain.
+fn domain_env() -> Env<'static> {
+    Env {
+        variables: vec!["value".to_owned()],
+        ..Env::default()
+    }
+}
