@@ -16,9 +16,6 @@ pub(in crate::sql) fn hazard(name: &ObjectName) -> Option<Hazard> {
         | "pg_statistic_ext_data"
         | "pg_authid"
         | "pg_shadow"
-        | "pg_user_mapping"
-        | "pg_user_mappings"
-        | "pg_subscription"
         | "pg_largeobject"
         | "pg_replication_origin_status" => Some(Hazard::CatalogSecret),
         "pg_hba_file_rules" | "pg_file_settings" | "pg_ident_file_mappings" => {
@@ -41,8 +38,8 @@ pub(in crate::sql) fn is_secret(name: &ObjectName, column: &str) -> bool {
     matches!(
         (name.name.as_str(), column),
         ("pg_stat_activity", "query" | "application_name")
-            | ("pg_foreign_server", "srvoptions")
-            | ("pg_foreign_data_wrapper", "fdwoptions")
+            | ("pg_user_mapping" | "pg_user_mappings", "umoptions")
+            | ("pg_subscription", "subconninfo")
             | ("pg_prepared_xacts", "gid")
             | ("pg_stat_wal_receiver", "conninfo")
             | ("pg_attribute", "attmissingval")
