@@ -1,12 +1,13 @@
 //! All of dbgate on one machine: PostgreSQL, an issuer, a shop.
 //!
 //! Reading order: `locate` finds PostgreSQL's programs → `postgres` runs them → `guardian` ends them with us →
-//! `database` prepares roles and content.
+//! `database` prepares roles and content → `place` is the folder with everything else.
 
 pub mod database;
 pub mod guardian;
 pub mod issuer;
 pub mod locate;
+pub mod place;
 pub mod postgres;
 
 #[cfg(test)]
