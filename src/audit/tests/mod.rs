@@ -1,0 +1,4 @@
+//! Tests of the log, through its own front door.
+
+mod log;
+mod world;
