@@ -171,6 +171,36 @@ impl<'a> Table<'a> {
         texts
     }
 
+    /// A list of texts, each read by a function; none = empty. One text alone counts as a list of one.
+    pub fn each<T, E: Display>(
+        &mut self,
+        key: &'static str,
+        read: impl Fn(&str) -> Result<T, E>,
+        problems: &mut Problems,
+    ) -> Vec<T> {
+        let Some((span, value)) = self.value(key) else {
+            return Vec::new();
+        };
+        let entries: Vec<_> = match (value.as_array(), value.as_str()) {
+            (Some(list), _) => list
+                .iter()
+                .map(|entry| (entry.span(), entry.get_ref().as_str()))
+                .collect(),
+            (None, text) => vec![(span, text)],
+        };
+        let mut all = Vec::new();
+        for (span, text) in entries {
+            let read = text
+                .ok_or_else(|| format!("`{key}` holds texts only"))
+                .and_then(|text| read(text).map_err(|error| error.to_string()));
+            match read {
+                Ok(value) => all.push(value),
+                Err(message) => problems.push(self.problem(span, message)),
+            }
+        }
+        all
+    }
+
     /// All keys of a table with their texts; none = empty.
     pub fn map(&mut self, key: &'static str, problems: &mut Problems) -> Vec<(String, String)> {
         let Some((span, value)) = self.value(key) else {

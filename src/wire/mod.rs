@@ -8,6 +8,7 @@ pub mod reader;
 pub mod row;
 pub mod scram;
 pub mod startup;
+pub mod value;
 pub mod writer;
 
 #[cfg(test)]

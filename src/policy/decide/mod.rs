@@ -1,0 +1,289 @@
+//! May this statement run? Deny beats review, review beats allow; what nothing allows is denied.
+//!
+//! Reading order: this file → `power` (what it takes, who has it) → `rule` (which rules fit) → `guard` (what the
+//! protection of columns says) → `writeback` (masks that come back) → `words`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::access::Access;
+use crate::model::name::DatabaseName;
+use crate::model::session::RequestId;
+use crate::model::subject::Subject;
+use crate::model::time::Timestamp;
+use crate::policy::binding::{Binding, Bound, Parameter};
+use crate::policy::denial::by;
+use crate::policy::document::rule::{Effect, Rule, Situation};
+use crate::policy::obligation::Mask;
+use crate::policy::permit::{Demand, Guarded, Held, Permit};
+use crate::policy::{Denial, Policy, Protection, Reason};
+use crate::sql::catalog::Catalog;
+use crate::sql::footprint::{Analyzed, Facts, Hazard, Kind};
+
+mod guard;
+mod power;
+mod rule;
+mod shown;
+pub(super) mod words;
+mod writeback;
+
+pub use self::shown::Shown;
+
+/// Everything a decision depends on, apart from the statement.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The policy of this moment.
+    pub policy: &'a Policy,
+    /// What it protects in this database.
+    pub protection: &'a Protection,
+    /// The database's catalog, the one the statement was analyzed with.
+    pub catalog: &'a Catalog,
+    /// Who asks.
+    pub subject: &'a Subject,
+    /// Where.
+    pub database: &'a DatabaseName,
+    /// The session.
+    pub session: Session<'a>,
+    /// The statement's parameters as they were bound. One that is missing here is taken for a mask that comes back.
+    pub parameters: &'a [Parameter<'a>],
+    /// An approval, if there is one.
+    pub approved: Option<&'a Approval>,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What a decision needs to know of the session.
+#[derive(Debug, Clone, Copy)]
+pub struct Session<'a> {
+    /// What it was opened for.
+    pub access: Access,
+    /// What its owner said it is for.
+    pub reason: Option<&'a str>,
+    /// Whether its opening was approved by somebody.
+    pub approved: bool,
+    /// The masked values it was shown.
+    pub shown: &'a Shown,
+}
+
+/// An approval that enough people have given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// The request that was approved.
+    pub request: RequestId,
+    /// What they agreed to.
+    pub binding: Binding,
+    /// The most rows they agreed to.
+    pub max_rows: Option<u64>,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub enum Decision {
+    /// It may run, on the permit's terms.
+    Allow(Box<Permit>),
+    /// It may not.
+    Deny(Box<Denial>),
+    /// Somebody must agree first.
+    Review(Box<Held>),
+}
+
+/// Decides one statement.
+#[must_use]
+pub fn decide(question: &Question<'_>, analyzed: Analyzed) -> Decision {
+    let text = Arc::clone(analyzed.statement().whole());
+    let judgement = judge(question, analyzed.facts(), &text);
+    if let Some(denial) = judgement.denials.into_iter().next() {
+        return Decision::Deny(Box::new(denial));
+    }
+    let mut limits = question.policy.limits().of(question.subject.kind);
+    let mut approval = None;
+    if let Some(demand) = judgement.demand {
+        let binding = bind(question, &analyzed);
+        match question.approved {
+            Some(given) if given.binding == binding => {
+                limits.rows = match (limits.rows, given.max_rows) {
+                    (Some(limit), Some(agreed)) => Some(limit.min(agreed)),
+                    (limit, agreed) => limit.or(agreed),
+                };
+                approval = Some(given.request.clone());
+            }
+            Some(_) | None => {
+                return Decision::Review(Box::new(Held {
+                    analyzed,
+                    demand,
+                    binding,
+                }));
+            }
+        }
+    }
+    Decision::Allow(Box::new(Permit {
+        analyzed,
+        masks: judgement.masks.into(),
+        limits,
+        rule: judgement.rule.unwrap_or_default().to_owned(),
+        policy_hash: Arc::from(question.policy.hash()),
+        guarded: judgement.guarded,
+        probes: judgement.probes,
+        approval,
+    }))
+}
+
+/// What an approval of this statement would be bound to.
+#[must_use]
+pub(super) fn bind(question: &Question<'_>, analyzed: &Analyzed) -> Binding {
+    Binding::of(&Bound {
+        statement: analyzed.statement().text(),
+        parameters: question.parameters,
+        subject: question.subject,
+        database: question.database,
+        access: question.session.access,
+        reason: question.session.reason,
+        facts: analyzed.facts(),
+    })
+}
+
+/// Everything that was found, so that it can be explained; a decision uses the first denial.
+#[derive(Debug)]
+pub(super) struct Judgement<'a> {
+    pub(super) denials: Vec<Denial>,
+    pub(super) demand: Option<Demand>,
+    pub(super) matched: Vec<&'a Rule>,
+    pub(super) masks: Vec<Option<Mask>>,
+    pub(super) rule: Option<&'a str>,
+    pub(super) guarded: Guarded,
+    pub(super) probes: u32,
+}
+
+/// `text` is the whole query string, for positions.
+pub(super) fn judge<'a>(question: &Question<'a>, facts: &Facts, text: &str) -> Judgement<'a> {
+    let situation = Situation {
+        subject: question.subject,
+        database: question.database,
+        access: question.session.access,
+    };
+    let matched: Vec<&Rule> = question
+        .policy
+        .rules()
+        .iter()
+        .filter(|rule| rule.concerns(&situation))
+        .filter(|rule| rule::fits(rule, facts, question))
+        .collect();
+    let mut denials = pinned(facts);
+    denials.extend(
+        matched
+            .iter()
+            .filter_map(|rule| denied_by(rule, question, facts)),
+    );
+    let power = power::check(question, facts);
+    denials.extend(power.denial);
+    let guard = guard::check(question, facts, text);
+    denials.extend(guard.denials);
+    if facts.opaque.is_some() && !guard.concerns {
+        denials.extend(rule::could_fit(question, &situation, facts, text));
+    }
+    denials.extend(writeback::check(question, facts));
+    let demand = match demand(&matched) {
+        Ok(demand) => demand,
+        Err(denial) => {
+            denials.push(denial);
+            None
+        }
+    };
+    Judgement {
+        denials,
+        demand,
+        matched,
+        masks: guard.masks,
+        rule: power.rule,
+        guarded: guard.guarded,
+        probes: guard.probes,
+    }
+}
+
+/// Settings the gateway relies on are out of reach of any policy.
+fn pinned(facts: &Facts) -> Vec<Denial> {
+    if !facts.hazards.contains(&Hazard::PinnedSetting) {
+        return Vec::new();
+    }
+    let message = "this setting is pinned by dbgate and cannot be changed in a session";
+    vec![Denial::new(Reason::Pinned, message)]
+}
+
+fn denied_by(rule: &Rule, question: &Question<'_>, facts: &Facts) -> Option<Denial> {
+    match rule.effect {
+        Effect::Deny => {}
+        Effect::Review(_) => return None,
+    }
+    let what = words::matched(rule, facts);
+    let message = format!("{what} is denied on `{}`", question.database);
+    let reason = Reason::Rule {
+        name: rule.name.clone(),
+        place: rule.place.clone(),
+    };
+    let denial = Denial::new(reason, message).detail(by("Rule", &rule.name, &rule.place));
+    Some(match &rule.hint {
+        Some(hint) => denial.hint(hint.as_str()),
+        None => denial.hint(words::instead(rule, facts)),
+    })
+}
+
+/// All reviews at once: who approves must be good for every rule.
+fn demand(matched: &[&Rule]) -> Result<Option<Demand>, Denial> {
+    let mut all: Option<Demand> = None;
+    for rule in matched {
+        let Effect::Review(review) = &rule.effect else {
+            continue;
+        };
+        let own = Demand {
+            rule: rule.name.clone(),
+            approvers: review.approvers.clone(),
+            needed: review.needed,
+            hold: review.hold,
+            in_transaction: review.in_transaction,
+            expires: review.expires,
+            hint: rule.hint.clone(),
+        };
+        all = Some(match all {
+            None => own,
+            Some(before) => {
+                let first = before.rule.clone();
+                before.and(own).ok_or_else(|| no_approver(&first, rule))?
+            }
+        });
+    }
+    Ok(all)
+}
+
+fn no_approver(first: &str, second: &Rule) -> Denial {
+    let message = format!(
+        "rules `{first}` and `{}` want approvals, and no group can give both",
+        second.name
+    );
+    Denial::new(Reason::NoApprover, message)
+        .detail(by("Rule", &second.name, &second.place))
+        .hint("Do in separate statements what the rules speak of.")
+}
+
+/// The kinds a statement has in the eyes of rules: its own, and that of what it prepares or declares.
+fn kinds(facts: &Facts) -> BTreeSet<Kind> {
+    use crate::sql::footprint::Effect as On;
+    let mut kinds = BTreeSet::from([facts.kind]);
+    match &facts.effect {
+        On::Prepare { inner, .. } | On::Declare { inner, .. } => {
+            kinds.insert(inner.kind);
+        }
+        On::None
+        | On::Begin
+        | On::Commit
+        | On::Rollback
+        | On::Savepoint
+        | On::Deallocate(_)
+        | On::Close(_)
+        | On::Settings
+        | On::SearchPath { .. }
+        | On::Temporary(_)
+        | On::Catalog
+        | On::Discard => {}
+    }
+    kinds
+}

@@ -1,0 +1,95 @@
+//! A masked value that comes back in a write is refused: it would destroy the real one.
+
+use std::borrow::Cow;
+
+use crate::model::name::ColumnId;
+use crate::policy::decide::Question;
+use crate::policy::denial::by;
+use crate::policy::obligation::{self, Mask};
+use crate::policy::{Denial, Guard, Reason};
+use crate::sql::footprint::{Facts, Written};
+use crate::wire::row::Format;
+use crate::wire::value::{Type, decode};
+
+pub(super) fn check(question: &Question<'_>, facts: &Facts) -> Option<Denial> {
+    facts.assigned.iter().find_map(|assignment| {
+        let column = assignment.column;
+        let guard = question.protection.guard_for(column, question.subject)?;
+        let comes_back = match &assignment.value {
+            Written::Text(text) => is_mask(question, guard, column, text),
+            Written::Parameter(number) => parameter(question, guard, column, *number),
+            // NULL and defaults are never masks; what is read or computed is a flow and judged there.
+            Written::Null | Written::Default | Written::Other => false,
+        };
+        comes_back.then(|| refuse(guard))
+    })
+}
+
+fn parameter(question: &Question<'_>, guard: &Guard, column: ColumnId, number: u32) -> bool {
+    let index = usize::try_from(number).unwrap_or(usize::MAX).checked_sub(1);
+    let Some(parameter) = index.and_then(|index| question.parameters.get(index)) else {
+        // Not bound here: what will be written is not known, so it may be a mask.
+        return true;
+    };
+    let Some(bytes) = parameter.value else {
+        return false;
+    };
+    let mut text = String::new();
+    let known = match (parameter.format, Type::of_oid(parameter.type_oid)) {
+        (Format::Text, _) | (Format::Binary, None) => {
+            str::from_utf8(bytes).ok().map(|value| text.push_str(value))
+        }
+        (Format::Binary, Some(kind)) => decode(kind, bytes, &mut text),
+    };
+    // What has no text here (composites, arrays, far dates) is what masks show as NULL.
+    known.is_some_and(|()| is_mask(question, guard, column, &text))
+}
+
+fn is_mask(question: &Question<'_>, guard: &Guard, column: ColumnId, text: &str) -> bool {
+    resembles(&guard.mask, text) || question.session.shown.contains(column, &normal(text))
+}
+
+/// Whether the text has a form that only masks have.
+fn resembles(mask: &Mask, text: &str) -> bool {
+    let text = text.trim();
+    match mask {
+        Mask::Redact | Mask::Partial { .. } | Mask::Email => has_stars(text),
+        Mask::Token { .. } => has_stars(text) || obligation::is_token(text),
+        // Their values could be real ones; only what was shown is refused. Elsewhere they fall back to stars.
+        Mask::Null | Mask::Bucket { .. } | Mask::Truncate { .. } | Mask::Constant { .. } => {
+            is_stars(text)
+        }
+    }
+}
+
+/// Three stars in a row, also in the hexadecimal form of `bytea`.
+fn has_stars(text: &str) -> bool {
+    text.contains("***") || text == "\\x2a2a2a"
+}
+
+fn is_stars(text: &str) -> bool {
+    let bare = text.trim_matches('"');
+    bare.len() >= 3 && bare.bytes().all(|b| b == b'*')
+}
+
+/// Numbers without what does not change them, so that `1.50` and `1.5` are one.
+pub(in crate::policy) fn normal(text: &str) -> Cow<'_, str> {
+    let trimmed = text.trim();
+    let is_number = trimmed.contains('.')
+        && trimmed
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b == b'.' || b == b'-');
+    if is_number {
+        Cow::Borrowed(trimmed.trim_end_matches('0').trim_end_matches('.'))
+    } else {
+        Cow::Borrowed(trimmed)
+    }
+}
+
+fn refuse(guard: &Guard) -> Denial {
+    let column = guard.column.clone();
+    let message = format!("a masked value would be written over the real one in `{column}`");
+    Denial::new(Reason::WriteBack { column }, message)
+        .detail(by("Protection", &guard.rule, &guard.place))
+        .hint("Leave the column out of the statement, or write the real value.")
+}
