@@ -9,14 +9,19 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::net::socket::{self, Patience};
 use crate::upstream::target::{Address, Target, Tls};
 use crate::upstream::{Error, within};
 
 /// `SSLRequest`: length 8, code 80877103.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
-/// How long unacknowledged bytes may wait before the kernel gives the connection up.
-const USER_TIMEOUT: Duration = Duration::from_secs(20);
+/// When a database that does not answer is given up.
+const PATIENCE: Patience = Patience {
+    idle: Duration::from_secs(30),
+    interval: Duration::from_secs(10),
+    unacknowledged: Duration::from_secs(20),
+};
 
 /// A connected stream.
 #[derive(Debug)]
@@ -85,14 +90,7 @@ async fn tcp(address: &Address, host: &str, port: u16) -> Result<TcpStream, Erro
     let stream = TcpStream::connect((host, port))
         .await
         .map_err(|source| failed(address, source))?;
-    stream.set_nodelay(true)?;
-    let socket = socket2::SockRef::from(&stream);
-    let keepalive = socket2::TcpKeepalive::new()
-        .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(10));
-    socket.set_tcp_keepalive(&keepalive)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    socket::tune(&stream, PATIENCE)?;
     Ok(stream)
 }
 

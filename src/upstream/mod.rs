@@ -13,6 +13,7 @@ pub mod dial;
 pub mod quote;
 pub mod role;
 pub mod target;
+pub mod watcher;
 
 #[cfg(test)]
 mod tests;

@@ -3,15 +3,13 @@
 //! **Invariant:** the only authentication accepted is SCRAM-SHA-256 with the iteration count the broker itself set,
 //! and `-PLUS` over TLS; a server that lets the role in without it, or asks for a password in clear, is refused.
 
-pub mod binding;
-
-use postgres_protocol::authentication::sasl::{
+pub use postgres_protocol::authentication::sasl::{
     ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::model::secret::Secret;
-use crate::upstream::connect::binding::end_point;
+use crate::net::tls::binding::end_point;
 use crate::upstream::dial::{self, Stream};
 use crate::upstream::target::Target;
 use crate::upstream::{Error, within};
