@@ -1,1 +1,3 @@
 //! Sessions, requests and leases: each operation once, for every entrance.
+
+pub mod login;
