@@ -1,0 +1,302 @@
+//! What the client is told: the one place for SQLSTATEs and messages, and for taking values out of what the upstream says.
+//!
+//! **Invariant:** only what implements [`ForClient`] reaches a client; errors of the standard library and of other crates do not.
+
+use crate::model::session::CloseReason;
+use crate::wire;
+use crate::wire::backend;
+use crate::wire::error::{Fields, Severity, SqlState};
+
+/// Says itself to the client.
+pub trait ForClient {
+    /// The whole report.
+    fn fields(&self) -> Fields;
+}
+
+/// An error of this SQLSTATE.
+pub fn error(code: SqlState, message: impl Into<String>) -> Fields {
+    Fields::new(Severity::Error, code, message)
+}
+
+/// An error after which the connection is closed.
+pub fn fatal(code: SqlState, message: impl Into<String>) -> Fields {
+    Fields::new(Severity::Fatal, code, message)
+}
+
+/// A notice.
+pub fn notice(message: impl Into<String>) -> Fields {
+    Fields::new(Severity::Notice, SqlState::SUCCESSFUL, message)
+}
+
+/// Writes an `ErrorResponse`.
+pub fn write_error(fields: &Fields, out: &mut Vec<u8>) {
+    write(&backend::Message::ErrorResponse(fields.clone()), out);
+}
+
+/// Writes a `NoticeResponse`.
+pub fn write_notice(fields: &Fields, out: &mut Vec<u8>) {
+    write(&backend::Message::NoticeResponse(fields.clone()), out);
+}
+
+/// Writes a message of ours. What we write fits into a message; were it not so, nothing would be written.
+pub fn write(message: &backend::Message<'_>, out: &mut Vec<u8>) {
+    message.encode(out).ok();
+}
+
+/// The transaction has failed; PostgreSQL's own words.
+pub fn failed_transaction() -> Fields {
+    error(
+        SqlState::IN_FAILED_TRANSACTION,
+        "current transaction is aborted, commands ignored until end of transaction block",
+    )
+}
+
+/// No such prepared statement; PostgreSQL's own words.
+pub fn no_statement(name: &str) -> Fields {
+    let message = if name.is_empty() {
+        "unnamed prepared statement does not exist".to_owned()
+    } else {
+        format!("prepared statement \"{name}\" does not exist")
+    };
+    error(SqlState::INVALID_STATEMENT_NAME, message)
+}
+
+/// No such portal; PostgreSQL's own words.
+pub fn no_portal(name: &str) -> Fields {
+    error(
+        SqlState::INVALID_CURSOR_NAME,
+        format!("portal \"{name}\" does not exist"),
+    )
+}
+
+/// A prepared statement of this name exists; PostgreSQL's own words.
+pub fn duplicate_statement(name: &str) -> Fields {
+    error(
+        SqlState::DUPLICATE_PREPARED_STATEMENT,
+        format!("prepared statement \"{name}\" already exists"),
+    )
+}
+
+/// A message that may not come during `COPY`; PostgreSQL's own words.
+pub fn unexpected_in_copy(kind: u8) -> Fields {
+    error(
+        SqlState::PROTOCOL_VIOLATION,
+        format!("unexpected message type 0x{kind:02X} during COPY from stdin"),
+    )
+}
+
+/// Functions are not called by OID.
+pub fn function_call() -> Fields {
+    error(
+        SqlState::FEATURE_NOT_SUPPORTED,
+        "dbgate does not pass on function calls of the fast-path protocol",
+    )
+    .with_hint("Call the function in a statement: SELECT function(…).")
+}
+
+/// A portal that `DECLARE CURSOR` made.
+pub fn cursor_as_portal(name: &str) -> Fields {
+    error(
+        SqlState::FEATURE_NOT_SUPPORTED,
+        format!("\"{name}\" is a cursor made by DECLARE"),
+    )
+    .with_hint("Use FETCH.")
+}
+
+/// A limit on rows was reached.
+pub fn row_limit(limit: u64) -> Fields {
+    error(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        format!("dbgate: row limit of {} reached", grouped(limit)),
+    )
+    .with_hint("Ask for fewer rows: a WHERE that restricts, an aggregate, or LIMIT.")
+}
+
+/// A limit on bytes was reached.
+pub fn byte_limit(limit: u64) -> Fields {
+    error(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        format!("dbgate: size limit of {} bytes reached", grouped(limit)),
+    )
+    .with_hint("Ask for fewer rows or columns.")
+}
+
+/// A limit on time was reached.
+pub fn time_limit(limit: std::time::Duration) -> Fields {
+    let span = crate::model::time::show_span(limit);
+    error(
+        SqlState::QUERY_CANCELED,
+        format!("dbgate: time limit of {span} reached"),
+    )
+}
+
+/// The session has ended.
+pub fn ended(reason: &CloseReason) -> Fields {
+    fatal(
+        SqlState::ADMIN_SHUTDOWN,
+        format!("the dbgate session has ended: {reason}"),
+    )
+    .with_hint("Ask for a new one: `dbgate connect`, `dbgate tunnel` or `dbgate env`.")
+}
+
+/// The broker stops.
+pub fn stopping() -> Fields {
+    fatal(SqlState::ADMIN_SHUTDOWN, "dbgate is shutting down")
+        .with_hint("Connect again in a moment; the session goes on.")
+}
+
+/// The database's connection broke.
+pub fn upstream_lost() -> Fields {
+    fatal(
+        SqlState::CONNECTION_FAILURE,
+        "the database closed the connection",
+    )
+    .with_hint("Connect again; the session goes on.")
+}
+
+/// As [`upstream_lost`], while a `COMMIT` was under way.
+pub fn commit_unknown() -> Fields {
+    fatal(
+        SqlState::CONNECTION_FAILURE,
+        "the database closed the connection before it answered",
+    )
+    .with_detail("Whether the last statement took effect is unknown.")
+    .with_hint("Connect again and look before you repeat it.")
+}
+
+/// The upstream does what no PostgreSQL does.
+pub fn upstream_protocol() -> Fields {
+    fatal(
+        SqlState::CONNECTION_FAILURE,
+        "the database's answer is not acceptable; the connection is closed",
+    )
+}
+
+/// A pinned setting has changed at the upstream.
+pub fn pinned_changed(name: &str) -> Fields {
+    fatal(
+        SqlState::CONNECTION_EXCEPTION,
+        format!("the setting \"{name}\" was changed at the database; dbgate cannot go on"),
+    )
+    .with_hint("Connect again and leave this setting as it is.")
+}
+
+/// The audit log cannot be written.
+pub fn unrecorded() -> Fields {
+    error(
+        SqlState::IO_ERROR,
+        "dbgate cannot write its audit log, and nothing runs unrecorded",
+    )
+    .with_hint("The operators see this in /readyz; try again in a moment.")
+}
+
+/// Something inside dbgate failed.
+pub fn internal() -> Fields {
+    fatal(
+        SqlState::INTERNAL_ERROR,
+        "dbgate failed; the connection is closed",
+    )
+}
+
+/// A report of the upstream about a statement that touches protected data: the cause stays, everything that may carry a value goes.
+pub fn scrubbed(fields: &Fields) -> Fields {
+    let kind = match fields.severity {
+        Severity::Error | Severity::Fatal | Severity::Panic => "an error",
+        Severity::Warning | Severity::Notice | Severity::Debug | Severity::Info | Severity::Log => {
+            "a notice"
+        }
+    };
+    let mut scrubbed = Fields::new(
+        fields.severity,
+        fields.code,
+        format!(
+            "the database reported {kind}: {} (SQLSTATE {})",
+            class(fields.code),
+            fields.code
+        ),
+    )
+    .with_detail("dbgate left out its text, because the statement touches protected data.");
+    scrubbed.position = fields.position;
+    scrubbed
+}
+
+/// A report of the upstream as it may be passed on: bounded, without the internals of functions.
+pub fn clipped(mut fields: Fields) -> Fields {
+    for text in [
+        Some(&mut fields.message),
+        fields.detail.as_mut(),
+        fields.hint.as_mut(),
+        fields.context.as_mut(),
+        fields.internal_query.as_mut(),
+    ]
+    .into_iter()
+    .flatten()
+    {
+        clip(text, 64 * 1024);
+    }
+    fields
+}
+
+fn clip(text: &mut String, limit: usize) {
+    if text.len() <= limit {
+        return;
+    }
+    let end = (0..=limit)
+        .rev()
+        .find(|end| text.is_char_boundary(*end))
+        .unwrap_or(0);
+    text.truncate(end);
+    text.push('…');
+}
+
+/// A command tag is words and numbers; anything else is no tag.
+pub fn is_tag(tag: &str) -> bool {
+    tag.len() <= 64
+        && tag
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ')
+}
+
+/// What the class of a SQLSTATE means.
+fn class(code: SqlState) -> &'static str {
+    match code.class() {
+        "00" | "01" | "02" => "no error",
+        "08" => "connection",
+        "0A" => "not supported",
+        "21" => "more or fewer rows than fit",
+        "22" => "invalid data",
+        "23" => "a constraint is violated",
+        "25" => "transaction state",
+        "26" | "34" => "unknown name",
+        "28" => "authorization",
+        "40" => "transaction rolled back",
+        "42" => "syntax, name or privilege",
+        "44" => "view check",
+        "53" => "resources",
+        "54" => "limit of the program",
+        "55" => "object state",
+        "57" => "operator intervention",
+        "58" => "system",
+        "P0" => "raised by a function",
+        _ => "other",
+    }
+}
+
+/// `10000` as `10 000`.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+impl ForClient for wire::error::Error {
+    fn fields(&self) -> Fields {
+        fatal(self.sqlstate(), self.to_string())
+    }
+}

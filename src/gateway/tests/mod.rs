@@ -1,0 +1,5 @@
+//! Tests of the gateway's parts.
+
+mod cancel;
+mod reply;
+mod startup;

@@ -1,0 +1,57 @@
+//! What clients are told.
+
+use crate::gateway::reply;
+use crate::wire::error::{Fields, Severity, SqlState};
+
+#[test]
+fn a_scrubbed_report_carries_no_text_of_the_server() {
+    let mut fields = Fields::new(Severity::Error, SqlState::parse("22P02").unwrap(), "canary");
+    fields.detail = Some("canary".to_owned());
+    fields.hint = Some("canary".to_owned());
+    fields.context = Some("canary".to_owned());
+    fields.internal_query = Some("canary".to_owned());
+    fields.constraint = Some("canary".to_owned());
+    fields.table = Some("canary".to_owned());
+    fields.position = Some(8);
+    let scrubbed = reply::scrubbed(&fields);
+    let mut bytes = Vec::new();
+    scrubbed.encode(&mut bytes);
+    assert!(!String::from_utf8_lossy(&bytes).contains("canary"));
+    assert_eq!(scrubbed.code, fields.code);
+    assert_eq!(scrubbed.position, Some(8));
+}
+
+#[test]
+fn a_flood_of_text_is_clipped_at_a_character() {
+    let fields = Fields::new(Severity::Notice, SqlState::WARNING, "ä".repeat(1 << 20));
+    let clipped = reply::clipped(fields);
+    assert!(clipped.message.len() < 65 * 1024);
+    assert!(clipped.message.ends_with('…'));
+}
+
+#[test]
+fn a_tag_is_words_and_numbers() {
+    for tag in ["SELECT 10", "INSERT 0 1", "CREATE TABLE AS", "", "BEGIN"] {
+        assert!(reply::is_tag(tag), "{tag}");
+    }
+    for tag in [
+        "SELECT 10\u{1b}[2J",
+        "select",
+        "SELECT a@b.c",
+        &"A".repeat(65),
+    ] {
+        assert!(!reply::is_tag(tag), "{tag}");
+    }
+}
+
+#[test]
+fn limits_are_told_with_readable_numbers() {
+    assert_eq!(
+        reply::row_limit(10_000).message,
+        "dbgate: row limit of 10 000 reached"
+    );
+    assert_eq!(
+        reply::row_limit(999).message,
+        "dbgate: row limit of 999 reached"
+    );
+}
