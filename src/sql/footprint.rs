@@ -56,6 +56,10 @@ pub struct Facts {
     pub hazards: BTreeSet<Hazard>,
     /// What it puts into stored columns as it is written, in the order of the statement.
     pub assigned: Vec<Assignment>,
+    /// How the rows of a `COPY` look on the wire.
+    pub copy: Option<CopyFormat>,
+    /// The text of the whole `PREPARE` this was prepared by: what it means may have changed when it is executed.
+    pub source: Option<Arc<str>>,
     /// The part that was not understood, if any.
     pub opaque: Option<Opaque>,
     /// What it does to the state of its connection.
@@ -199,6 +203,35 @@ pub enum Hazard {
     Sleep,
     /// Writes in a way a read-only session must not (`nextval`, `setval`, `SELECT … FOR UPDATE`, …).
     HiddenWrite,
+}
+
+/// How the rows of a `COPY` look on the wire.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CopyFormat {
+    /// Which of the three formats.
+    pub layout: CopyLayout,
+    /// What stands between two values: a tab in text, a comma in CSV, unless the statement says so.
+    pub delimiter: char,
+    /// What stands for NULL: `\N` in text, nothing in CSV.
+    pub null: String,
+    /// CSV: what values are quoted with.
+    pub quote: char,
+    /// CSV: what stands before a quote inside a quoted value.
+    pub escape: char,
+    /// The first line holds the names of the columns.
+    pub header: bool,
+}
+
+/// The formats of `COPY`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyLayout {
+    /// `text`
+    Text,
+    /// `csv`
+    Csv,
+    /// `binary`
+    Binary,
 }
 
 /// A value that `INSERT`, `UPDATE` or `MERGE` puts into a stored column.

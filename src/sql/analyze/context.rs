@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::model::name::{ColumnId, ObjectName};
 use crate::sql::analyze::expression::value::{Field, Value};
-use crate::sql::catalog::Catalog;
+use crate::sql::catalog::{Catalog, RelationKind};
 use crate::sql::error::Error;
-use crate::sql::footprint::{Assignment, Failure, Footprint, Hazard, Opaque};
+use crate::sql::footprint::{Assignment, CopyFormat, Failure, Footprint, Hazard, Opaque};
 use crate::sql::lineage::{Flow, How, Origin, Sink, Usage};
 use crate::sql::scope::Scope;
 
+/// Numbers below this one belong to what comes with the server.
+pub(in crate::sql) const FIRST_NORMAL: u32 = 16_384;
 /// How deep a statement may nest; a level takes less than 4 KiB of stack.
 const MAX_DEPTH: u32 = 300;
 /// How many nodes are visited at most, those of views counted each time they are read.
@@ -20,6 +23,8 @@ const MAX_STEPS: u32 = 2_000_000;
 pub(in crate::sql) struct Analyzer<'a> {
     pub(in crate::sql) catalog: &'a Catalog,
     pub(in crate::sql) scope: &'a Scope,
+    /// The statement's own text, where it is at hand.
+    pub(in crate::sql) text: &'a str,
     /// Declared types of the parameters.
     pub(in crate::sql) parameters: &'a [u32],
     /// The schemas that unqualified names are looked up in.
@@ -61,6 +66,8 @@ pub(in crate::sql) struct Found {
     pub(in crate::sql) assigned: Vec<Assignment>,
     pub(in crate::sql) opaque: Option<Opaque>,
     pub(in crate::sql) settings: bool,
+    pub(in crate::sql) copy: Option<CopyFormat>,
+    pub(in crate::sql) source: Option<Arc<str>>,
 }
 
 impl<'a> Analyzer<'a> {
@@ -72,6 +79,7 @@ impl<'a> Analyzer<'a> {
         Self {
             catalog,
             scope,
+            text: "",
             parameters,
             path: effective_path(scope),
             found: Found::default(),
@@ -222,24 +230,94 @@ impl<'a> Analyzer<'a> {
         });
     }
 
-    /// Notes a value put into a stored column.
+    /// Notes that a stored column is written; of a view's column also what is behind it.
     pub(in crate::sql) fn write(&mut self, column: ColumnId) {
-        self.found.footprint.writes.insert(column);
-        self.found
-            .footprint
-            .relations_written
-            .insert(column.relation);
+        let footprint = &mut self.found.footprint;
+        footprint.writes.insert(column);
+        footprint.relations_written.insert(column.relation);
+        for behind in self.behind(column) {
+            let footprint = &mut self.found.footprint;
+            footprint.writes.insert(behind);
+            footprint.relations_written.insert(behind.relation);
+        }
+    }
+
+    /// The columns behind a view's column, besides itself.
+    pub(in crate::sql) fn behind(&self, column: ColumnId) -> Vec<ColumnId> {
+        let Some(relation) = self.catalog.relations.get(&column.relation) else {
+            return Vec::new();
+        };
+        if relation.kind != RelationKind::View {
+            return Vec::new();
+        }
+        let place = relation
+            .columns
+            .iter()
+            .position(|known| known.number == column.number);
+        let fields = self.relations.get(&column.relation);
+        let field = place.and_then(|place| fields?.get(place));
+        field
+            .iter()
+            .flat_map(|field| field.value.origin.columns())
+            .filter(|behind| *behind != column)
+            .collect()
     }
 
     /// Whether the rows of a relation may be what this session put there.
     pub(in crate::sql) fn is_supplied(&self, relation: u32) -> bool {
-        self.scope.written.contains(&relation)
-            || self
-                .scope
-                .temporary
-                .0
-                .values()
-                .any(|temporary| temporary.oid == relation)
+        let Some(known) = self.catalog.relations.get(&relation) else {
+            return true;
+        };
+        // Names of objects, comments and settings are in system relations; sequences and foreign tables hold
+        // what one puts there without a trace.
+        if relation < FIRST_NORMAL
+            || matches!(known.kind, RelationKind::Sequence | RelationKind::Foreign)
+        {
+            return true;
+        }
+        if self.scope.written.is_empty() {
+            return false;
+        }
+        self.family_written(relation, 0)
+    }
+
+    /// Whether rows of a relation, of what it is a part of, or of its parts were written.
+    fn family_written(&self, relation: u32, depth: u8) -> bool {
+        let written = &self.scope.written;
+        if written.contains(&relation) || depth > 16 {
+            return true;
+        }
+        let Some(known) = self.catalog.relations.get(&relation) else {
+            return true;
+        };
+        let up = |parent: &u32| self.ancestor_written(*parent, depth.saturating_add(1));
+        known.parents.iter().any(up) || self.part_written(relation, depth)
+    }
+
+    fn ancestor_written(&self, relation: u32, depth: u8) -> bool {
+        if self.scope.written.contains(&relation) || depth > 16 {
+            return true;
+        }
+        let known = self.catalog.relations.get(&relation);
+        known.is_none_or(|known| {
+            let parents = &known.parents;
+            parents
+                .iter()
+                .any(|parent| self.ancestor_written(*parent, depth.saturating_add(1)))
+        })
+    }
+
+    fn part_written(&self, relation: u32, depth: u8) -> bool {
+        if depth > 16 {
+            return true;
+        }
+        let known = self.catalog.relations.get(&relation);
+        known.is_none_or(|known| {
+            known.children.iter().any(|child| {
+                self.scope.written.contains(child)
+                    || self.part_written(*child, depth.saturating_add(1))
+            })
+        })
     }
 }
 

@@ -53,6 +53,7 @@ pub fn analyze(
         return Err(Error::too_large("more than 1 000 statements in one string"));
     }
     let mut sequence = Sequence {
+        text: Arc::clone(text),
         scope: scope.clone(),
         later: None,
     };
@@ -66,6 +67,7 @@ pub fn analyze(
 
 /// The statements of one string in order: each may change how the next one is read.
 struct Sequence {
+    text: Arc<str>,
     scope: Scope,
     /// Why the next statement can't be understood.
     later: Option<&'static str>,
@@ -79,9 +81,11 @@ impl Sequence {
         catalog: &Catalog,
     ) -> Result<Facts, Error> {
         let scope = &self.scope;
+        let text = self.text.get(piece.start..piece.end).unwrap_or_default();
         // The parser's accessors panic on a tree of an unexpected shape.
         let mut facts = catch_unwind(AssertUnwindSafe(|| {
             let mut analyzer = Analyzer::new(catalog, scope, parameters);
+            analyzer.text = text;
             let outcome = analyzer.statement(piece.node)?;
             Ok(analyzer.into_facts(outcome))
         }))
@@ -154,6 +158,8 @@ impl Analyzer<'_> {
             flows: self.found.flows,
             hazards: self.found.hazards,
             assigned: self.found.assigned,
+            copy: self.found.copy,
+            source: self.found.source,
             opaque: self.found.opaque,
             effect: if settings {
                 Effect::Settings
@@ -186,6 +192,8 @@ fn empty() -> Facts {
         flows: Vec::new(),
         hazards: std::collections::BTreeSet::new(),
         assigned: Vec::new(),
+        copy: None,
+        source: None,
         opaque: None,
         effect: Effect::None,
     }

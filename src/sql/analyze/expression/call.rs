@@ -48,7 +48,7 @@ impl Analyzer<'_> {
         }
         if call.agg_distinct {
             for argument in &arguments {
-                self.usage(&argument.origin, How::Grouping, call.location);
+                self.group(argument, call.location);
             }
         }
         // `percentile_cont(0.5) WITHIN GROUP (ORDER BY x)` computes from what it orders.
@@ -88,7 +88,11 @@ impl Analyzer<'_> {
         for function in &candidates {
             let read = self.verify(function, call.location)?;
             value.origin = value.origin.or(read.origin.computed());
-            if function.volatility == 'v' || function.returns_set {
+            // A volatile function, a set, or a count of rows may differ from row to row.
+            if function.volatility == 'v'
+                || function.returns_set
+                || matches!(function.kind, 'a' | 'w')
+            {
                 value.supply = Supply::Rows;
             }
         }

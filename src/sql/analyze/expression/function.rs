@@ -206,6 +206,10 @@ pub(in crate::sql) fn literal(node: Node<'_>) -> Option<String> {
         match node {
             Node::TypeCast(cast) => node = cast.arg(),
             Node::NamedArgExpr(named) => node = named.arg(),
+            Node::String(text) => return text.sval().map(str::to_owned),
+            Node::Integer(number) => return Some(number.ival.to_string()),
+            Node::Boolean(truth) => return Some(truth.boolval.to_string()),
+            Node::Float(number) => return number.fval().map(str::to_owned),
             Node::A_Const(constant) => {
                 return match constant.val()? {
                     ConstValue::String(text)

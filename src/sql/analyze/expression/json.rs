@@ -8,6 +8,10 @@ use crate::sql::parse::{Node, nodes};
 
 impl Analyzer<'_> {
     pub(in crate::sql) fn json(&mut self, node: Node<'_>, env: &Env<'_>) -> Result<Value, Error> {
+        // An older server has no such syntax: there the same text calls a function of that name.
+        if self.catalog.server_version < 160_000 {
+            self.opaque("SQL/JSON of a later server", -1);
+        }
         let mut parts = Vec::new();
         match node {
             Node::JsonValueExpr(value) => parts.push(value.raw_expr()),

@@ -239,18 +239,33 @@ impl Analyzer<'_> {
         let target = cast.type_name();
         let type_oid = target.and_then(|name| self.type_oid(name)).unwrap_or(0);
         if value.origin == Origin::Clean {
+            self.called_casts(value.type_oid, type_oid, cast.location)?;
             return Ok(Value {
                 type_oid,
                 row: None,
                 ..value
             });
         }
+        self.called_casts(value.type_oid, type_oid, cast.location)?;
         let unmodified = target.is_some_and(|name| name.typmods().is_empty());
         if type_oid != 0 && type_oid == value.type_oid && unmodified {
             return Ok(value);
         }
         self.consume(&value, cast.location);
         Ok(Value::computed([&value], type_oid))
+    }
+
+    /// Notes the functions behind casts that the database defines itself and that could be meant.
+    fn called_casts(&mut self, from: u32, to: u32, at: i32) -> Result<(), Error> {
+        let catalog = self.catalog;
+        for (source, target, function) in &catalog.casts {
+            let possible =
+                (to == 0 || to == *target) && (from == 0 || from == *source) && *function >= 16_384;
+            if possible && let Some(function) = catalog.functions.get(function) {
+                self.verify(function, at)?;
+            }
+        }
+        Ok(())
     }
 
     /// The number of a named type, `None` when it can't be told.

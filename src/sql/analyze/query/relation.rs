@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::model::name::ObjectName;
-use crate::sql::analyze::context::{Analyzer, Place};
+use crate::sql::analyze::context::{Analyzer, FIRST_NORMAL, Place};
 use crate::sql::analyze::expression::value::{Field, Value};
 use crate::sql::analyze::query::from::rename;
 use crate::sql::analyze::query::names::{Env, Item, Nature, column_id};
@@ -14,9 +14,6 @@ use crate::sql::footprint::Hazard;
 use crate::sql::known;
 use crate::sql::lineage::Origin;
 use crate::sql::parse::{self, Node, nodes};
-
-/// Numbers below this one belong to what comes with the server.
-const FIRST_NORMAL: u32 = 16_384;
 
 impl Analyzer<'_> {
     /// The item for a relation or for what `WITH` calls so.

@@ -180,9 +180,23 @@ impl Analyzer<'_> {
         self.usage(&value.origin, how, -1);
     }
 
-    fn group(&mut self, value: &Value, location: i32) {
-        match value.origin {
-            Origin::Plain(_) => self.usage(&value.origin, How::Grouping, location),
+    /// Notes that equal values are put together. Of a column that is stored and supplied at once
+    /// (`… UNION ALL SELECT 'x'`), the size of a group tells which of the supplied values are stored.
+    pub(in crate::sql) fn group(&mut self, value: &Value, location: i32) {
+        match &value.origin {
+            Origin::Plain(columns) => {
+                let mut supplied = columns
+                    .iter()
+                    .map(|column| self.is_supplied(column.relation));
+                let first = supplied.next().unwrap_or(false);
+                let mixed = value.supply == Supply::Rows || supplied.any(|other| other != first);
+                let how = if mixed {
+                    How::SuppliedJoin
+                } else {
+                    How::Grouping
+                };
+                self.usage(&value.origin, how, location);
+            }
             _ if value.test => {}
             _ => {
                 self.usage(&value.origin, How::Grouping, location);

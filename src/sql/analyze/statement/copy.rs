@@ -3,12 +3,13 @@
 use std::rc::Rc;
 
 use crate::sql::analyze::context::Analyzer;
+use crate::sql::analyze::expression::function::literal;
 use crate::sql::analyze::expression::value::Field;
 use crate::sql::analyze::query::names::{Env, column_id};
 use crate::sql::analyze::statement::Outcome;
 use crate::sql::analyze::statement::dml::all_columns;
 use crate::sql::error::Error;
-use crate::sql::footprint::{Hazard, Kind};
+use crate::sql::footprint::{CopyFormat, CopyLayout, Hazard, Kind};
 use crate::sql::lineage::Sink;
 use crate::sql::parse::{Node, nodes};
 
@@ -21,6 +22,7 @@ impl Analyzer<'_> {
         if to_server {
             self.hazard(Hazard::ServerFile);
         }
+        self.found.copy = Some(format(copy));
         if copy.is_from {
             self.copy_in(copy)?;
             return Ok(Outcome::rows(Kind::CopyIn, Vec::new()));
@@ -109,5 +111,47 @@ impl Analyzer<'_> {
         let mut env = Env::default();
         env.items.push(Rc::new(self.stored_item(&relation)?));
         self.predicate(copy.where_clause(), &env)
+    }
+}
+
+/// How the rows look, by the options of the statement.
+fn format(copy: &nodes::CopyStmt) -> CopyFormat {
+    let option = |wanted: &str| {
+        copy.options()
+            .iter()
+            .rfind(|option| option.defname() == Some(wanted))
+    };
+    let text = |wanted: &str| {
+        let node = option(wanted)?.arg();
+        node.as_str().map(str::to_owned).or_else(|| literal(node))
+    };
+    let layout = match text("format").as_deref() {
+        Some("csv") => CopyLayout::Csv,
+        Some("binary") => CopyLayout::Binary,
+        _ => CopyLayout::Text,
+    };
+    let csv = layout == CopyLayout::Csv;
+    let letter = |wanted: &str, default: char| {
+        let text = text(wanted);
+        text.and_then(|text| text.chars().next()).unwrap_or(default)
+    };
+    let quote = letter("quote", '"');
+    let header = match option("header").map(nodes::DefElem::arg) {
+        None => false,
+        Some(Node::None) => true,
+        Some(_) => !matches!(
+            text("header")
+                .map(|text| text.to_ascii_lowercase())
+                .as_deref(),
+            Some("false" | "off" | "0")
+        ),
+    };
+    CopyFormat {
+        layout,
+        delimiter: letter("delimiter", if csv { ',' } else { '\t' }),
+        null: text("null").unwrap_or_else(|| if csv { "" } else { "\\N" }.to_owned()),
+        quote,
+        escape: letter("escape", quote),
+        header,
     }
 }

@@ -223,7 +223,9 @@ impl Analyzer<'_> {
             | Type::AT_EnableAlwaysRule
             | Type::AT_EnableReplicaRule
             | Type::AT_DisableRule
+            | Type::AT_EnableRowSecurity
             | Type::AT_DisableRowSecurity
+            | Type::AT_ForceRowSecurity
             | Type::AT_NoForceRowSecurity => self.hazard(Hazard::SystemChange),
             _ => {}
         }

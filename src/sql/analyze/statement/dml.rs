@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::model::name::ColumnId;
-use crate::sql::analyze::context::Analyzer;
+use crate::sql::analyze::context::{Analyzer, FIRST_NORMAL};
 use crate::sql::analyze::expression::function::literal;
 use crate::sql::analyze::expression::value::{Field, Value};
 use crate::sql::analyze::query::from::rename;
@@ -271,6 +271,10 @@ impl Analyzer<'_> {
         let mut item = self.stored_item(&relation)?;
         rename(&mut item, range.alias());
         self.found.footprint.relations_written.insert(relation.oid);
+        if relation.oid < FIRST_NORMAL {
+            self.hazard(Hazard::SystemChange);
+            self.opaque("changes of system tables", range.location);
+        }
         if relation.kind == RelationKind::View {
             self.written_through(&relation)?;
         }
@@ -368,6 +372,13 @@ impl Analyzer<'_> {
     }
 
     fn assign(&mut self, column: ColumnId, value: Written) {
+        for behind in self.behind(column) {
+            self.assign_one(behind, value.clone());
+        }
+        self.assign_one(column, value);
+    }
+
+    fn assign_one(&mut self, column: ColumnId, value: Written) {
         let list = &mut self.found.assigned;
         let value = if list.len() < MAX_ASSIGNED {
             value

@@ -60,13 +60,19 @@ impl Analyzer<'_> {
                 }
                 return Ok(Some(alter));
             }
+            Node::AlterFunctionStmt(function) => {
+                let changed = |option: &&nodes::DefElem| option.defname() == Some("security");
+                if function.actions().iter().any(|option| changed(&option)) {
+                    self.hazard(Hazard::RoleChange);
+                }
+                return Ok(Some(alter));
+            }
             Node::AlterEnumStmt(_)
             | Node::AlterTypeStmt(_)
             | Node::AlterStatsStmt(_)
             | Node::AlterCollationStmt(_)
             | Node::AlterTSDictionaryStmt(_)
             | Node::AlterTSConfigurationStmt(_)
-            | Node::AlterFunctionStmt(_)
             | Node::AlterOperatorStmt(_)
             | Node::AlterOpFamilyStmt(_)
             | Node::AlterObjectDependsStmt(_) => return Ok(Some(alter)),
@@ -107,6 +113,9 @@ impl Analyzer<'_> {
                     self.hazard(Hazard::RoleChange);
                     return Ok(Some(Outcome::new(Kind::Role, Effect::None)));
                 }
+                if rename.rename_type == nodes::ObjectType::OBJECT_SCHEMA {
+                    self.renamed_schema(rename.subname().unwrap_or_default());
+                }
                 if let Some(range) = rename.relation()
                     && let Some(relation) = self.changed_relation(range)
                     && relation.name.schema == "pg_temp"
@@ -135,6 +144,17 @@ impl Analyzer<'_> {
             _ => return Ok(None),
         }
         Ok(Some(Outcome::new(Kind::Alter, Effect::Catalog)))
+    }
+
+    /// Everything in a schema has another name afterwards.
+    fn renamed_schema(&mut self, name: &str) {
+        self.define("schema", ObjectName::new(name, name));
+        let catalog = self.catalog;
+        for relation in catalog.relations.values() {
+            if relation.name.schema == name {
+                self.all_indirect(relation, -1);
+            }
+        }
     }
 
     fn create_index(&mut self, index: &nodes::IndexStmt) -> Result<(), Error> {

@@ -10,7 +10,7 @@ use crate::sql::analyze::statement::dml::written;
 use crate::sql::error::Error;
 use crate::sql::footprint::{Assignment, Effect, Facts, Kind, Written};
 use crate::sql::lineage::{How, Origin, Usage};
-use crate::sql::parse::{Node, nodes};
+use crate::sql::parse::{self, Node, nodes};
 
 impl Analyzer<'_> {
     /// The facts of a statement inside this one.
@@ -92,7 +92,8 @@ impl Analyzer<'_> {
         let mut nested = self.nested(Place::Statement);
         nested.parameters = &types;
         let outcome = nested.statement(prepare.query())?;
-        let facts = nested.into_facts(outcome);
+        let mut facts = nested.into_facts(outcome);
+        facts.source = Some(Arc::from(self.text));
         Ok(Outcome::new(
             Kind::Prepare,
             Effect::Prepare {
@@ -123,7 +124,7 @@ impl Analyzer<'_> {
             return Ok(Outcome::new(Kind::Execute, Effect::None));
         };
         let parameters: Vec<Written> = execute.params().iter().map(written).collect();
-        let mut facts = Facts::clone(&facts);
+        let mut facts = self.again(&facts)?;
         for Assignment { value, .. } in &mut facts.assigned {
             if let Written::Parameter(number) = value {
                 let index = usize::try_from(*number).unwrap_or(0).checked_sub(1);
@@ -142,6 +143,24 @@ impl Analyzer<'_> {
             outputs,
             effect: facts.effect,
         })
+    }
+
+    /// The server reads a prepared statement again when the search path or a table has changed, so the facts of
+    /// its text as it would be read now are the ones that count.
+    fn again(&mut self, facts: &Facts) -> Result<Facts, Error> {
+        let Some(source) = &facts.source else {
+            return Ok(facts.clone());
+        };
+        let parsed = parse::parse(source)?;
+        let pieces = parsed.pieces();
+        let Some(Node::PrepareStmt(prepare)) = pieces.first().map(|piece| piece.node) else {
+            self.opaque("the text of this prepared statement", -1);
+            return Ok(facts.clone());
+        };
+        let mut nested = self.nested(Place::Body);
+        let outcome = self.deeper(|_| nested.statement(prepare.query()))?;
+        self.rejoin(&nested);
+        Ok(nested.into_facts(outcome))
     }
 
     pub(in crate::sql) fn declare(

@@ -45,6 +45,7 @@ impl Condition<'_> {
                 let mut parts = expression.args().iter().map(deeper);
                 match expression.boolop {
                     BoolExprType::AND_EXPR => parts.fold(Truth::Always, and),
+                    BoolExprType::OR_EXPR if complementary(expression.args()) => Truth::Always,
                     BoolExprType::OR_EXPR => parts.fold(Truth::Never, or),
                     _ => match parts.next() {
                         Some(Truth::Always) => Truth::Never,
@@ -83,14 +84,16 @@ impl Condition<'_> {
             Node::A_Const(_) => literal_truth(node).unwrap_or(Truth::Always),
             Node::A_Expr(expression) => self.operator(expression),
             Node::CoalesceExpr(coalesce) => {
-                let parts: Vec<Truth> = coalesce.args().iter().map(deeper).collect();
-                if parts.iter().all(|part| *part == Truth::Always) {
-                    Truth::Always
-                } else {
-                    Truth::Depends
-                }
+                // The first that is not NULL: an always is never NULL unless its columns are.
+                coalesce.args().first().map_or(Truth::Depends, deeper)
             }
             Node::CaseExpr(case) => {
+                if let Some(Node::CaseWhen(first)) = case.args().first()
+                    && matches!(case.arg(), Node::None)
+                    && deeper(first.expr()) == Truth::Always
+                {
+                    return deeper(first.result());
+                }
                 let mut results: Vec<Node<'_>> = case
                     .args()
                     .iter()
@@ -160,6 +163,23 @@ impl Condition<'_> {
                 if let Some(order) = constants(left, right) {
                     return decided(name, order);
                 }
+                if not_negative(left)
+                    && let Some(bound) = number(right, 0)
+                {
+                    return match name {
+                        ">=" | "<>" | "!=" if bound <= 0.0 && name == ">=" || bound < 0.0 => {
+                            Truth::Always
+                        }
+                        ">" if bound < 0.0 => Truth::Always,
+                        "<" if bound <= 0.0 => Truth::Never,
+                        _ => Truth::Depends,
+                    };
+                }
+                if matches!(name, "~" | "~*")
+                    && text(right).is_some_and(|pattern| matches_all(&pattern))
+                {
+                    return Truth::Always;
+                }
                 self.by_columns(Node::A_Expr(expression))
             }
             A_Expr_Kind::AEXPR_IN => {
@@ -189,6 +209,104 @@ impl Condition<'_> {
             }
         }
     }
+}
+
+/// `a OR NOT a`: two comparisons of the same that leave nothing out.
+fn complementary(list: &List) -> bool {
+    let parts: Vec<Node<'_>> = list.iter().take(64).collect();
+    parts.iter().enumerate().any(|(index, one)| {
+        let rest = parts.iter().skip(index.saturating_add(1));
+        rest.into_iter().any(|other| opposite(*one, *other))
+    })
+}
+
+fn opposite(one: Node<'_>, other: Node<'_>) -> bool {
+    match (one, other) {
+        (Node::NullTest(one), Node::NullTest(other)) => {
+            one.nulltesttype != other.nulltesttype && same(one.arg(), other.arg(), 0)
+        }
+        (Node::BoolExpr(not), inner) | (inner, Node::BoolExpr(not))
+            if not.boolop == BoolExprType::NOT_EXPR =>
+        {
+            not.args().first().is_some_and(|arg| same(arg, inner, 0))
+        }
+        (Node::A_Expr(one), Node::A_Expr(other)) => {
+            let name = |expression: &nodes::A_Expr| {
+                let name = expression.name().iter().filter_map(Node::as_str).last();
+                name.unwrap_or_default().to_owned()
+            };
+            // `a > 0 OR a < 5` overlap, too, whatever the bounds: one of a pair that points both ways.
+            let pair = matches!(
+                (name(one).as_str(), name(other).as_str()),
+                ("=", "<>" | "!=")
+                    | ("<>" | "!=", "=")
+                    | ("<" | "<=", ">" | ">=")
+                    | (">" | ">=", "<" | "<=")
+                    | ("~~", "!~~")
+                    | ("!~~", "~~")
+                    | ("~", "!~")
+                    | ("!~", "~")
+            );
+            pair && same(one.lexpr(), other.lexpr(), 0) && covers(one, other)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the two bounds leave no gap: the same, or overlapping.
+fn covers(one: &nodes::A_Expr, other: &nodes::A_Expr) -> bool {
+    if same(one.rexpr(), other.rexpr(), 0) {
+        let name = |expression: &nodes::A_Expr| {
+            let name = expression.name().iter().filter_map(Node::as_str).last();
+            name.unwrap_or_default().to_owned()
+        };
+        // `a < 1 OR a > 1` leaves out 1.
+        return !matches!(
+            (name(one).as_str(), name(other).as_str()),
+            ("<", ">") | (">", "<")
+        );
+    }
+    let (Some(first), Some(second)) = (number(one.rexpr(), 0), number(other.rexpr(), 0)) else {
+        return false;
+    };
+    let name = one.name().iter().filter_map(Node::as_str).last();
+    match name {
+        Some("<" | "<=") => first > second,
+        Some(">" | ">=") => first < second,
+        _ => false,
+    }
+}
+
+/// Functions that give no negative number.
+fn not_negative(node: Node<'_>) -> bool {
+    let Node::FuncCall(call) = node else {
+        return false;
+    };
+    let name = call.funcname().iter().filter_map(Node::as_str).last();
+    matches!(
+        name,
+        Some(
+            "length"
+                | "char_length"
+                | "character_length"
+                | "octet_length"
+                | "bit_length"
+                | "abs"
+                | "cardinality"
+                | "pg_column_size"
+        )
+    )
+}
+
+/// Regular expressions that every text matches.
+fn matches_all(pattern: &str) -> bool {
+    pattern
+        .trim_start_matches('^')
+        .trim_end_matches('$')
+        .trim_matches(['(', ')'])
+        .split(".*")
+        .all(str::is_empty)
+        && !pattern.contains("^$")
 }
 
 fn and(one: Truth, other: Truth) -> Truth {

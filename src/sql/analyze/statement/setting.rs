@@ -49,6 +49,9 @@ impl Analyzer<'_> {
                 if name.eq_ignore_ascii_case("transaction_read_only") {
                     self.hazard(Hazard::ReadWrite);
                 }
+                if known::setting::hazard(name, None) == Some(Hazard::SetRole) {
+                    self.hazard(Hazard::SetRole);
+                }
                 let effect = if known::setting::changes_reading(name) {
                     Effect::Settings
                 } else {
@@ -90,6 +93,13 @@ impl Analyzer<'_> {
 
     pub(in crate::sql) fn show(show: &nodes::VariableShowStmt) -> Outcome {
         let name = show.name().unwrap_or_default();
+        // The server says these three in its own spelling.
+        let name = match name {
+            "timezone" => "TimeZone",
+            "datestyle" => "DateStyle",
+            "intervalstyle" => "IntervalStyle",
+            other => other,
+        };
         let names: Vec<&str> = if name == "all" {
             vec!["name", "setting", "description"]
         } else {

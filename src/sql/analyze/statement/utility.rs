@@ -49,7 +49,10 @@ impl Analyzer<'_> {
                 Kind::Notify
             }
             Node::LockStmt(lock) => {
-                self.hazard(Hazard::Lock);
+                // Up to ROW EXCLUSIVE is what ordinary statements take.
+                if lock.mode > 3 {
+                    self.hazard(Hazard::Lock);
+                }
                 for range in lock.relations() {
                     if let Node::RangeVar(range) = range
                         && let Some(relation) = self.resolve(range)
