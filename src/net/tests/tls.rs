@@ -4,26 +4,14 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
-use crate::model::time::Clock;
-use crate::net::clock::SystemClock;
 use crate::net::sniff::{HTTP_1_1, Inside, POSTGRESQL};
-use crate::net::tls::authority::Authority;
+use crate::net::tests::certificate;
 use crate::net::tls::{Roots, Server, client};
 use crate::wire::scram::Binding;
 
-fn server() -> (Server, Roots) {
-    let now = SystemClock::new().now();
-    let authority = Authority::new("dbgate test", now, 7).unwrap();
-    let leaf = authority
-        .issue(&["localhost", "127.0.0.1"], now, 7)
-        .unwrap();
-    let server = Server::new(leaf.certificate.as_bytes(), leaf.key.expose().as_bytes()).unwrap();
-    (server, Roots::Only(authority.certificate().into()))
-}
-
 /// What a client with these ALPN names gets: the protocol inside, or an error.
 async fn handshake(alpn: &[&[u8]]) -> Option<Inside> {
-    let (server, roots) = server();
+    let (server, roots) = certificate();
     let (near, far) = tokio::io::duplex(64 * 1024);
     let config = client(&roots, alpn).unwrap();
     let dialing = async move {
@@ -55,7 +43,7 @@ async fn alpn_tells_the_protocol_or_fails() {
 
 #[test]
 fn our_own_certificates_can_be_bound_to() {
-    let (server, _) = server();
+    let (server, _) = certificate();
     assert!(matches!(server.binding(), Binding::EndPoint(hash) if hash.len() == 32));
 }
 
