@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::audit::event::Event;
 use crate::audit::event::private::Commitment;
+use crate::audit::scrub;
 use crate::model::time::{Entropy, Timestamp};
 
 /// The longest leaf, in bytes.
@@ -227,7 +228,7 @@ pub fn seal(place: Place, leaf: &Leaf, entropy: &dyn Entropy) -> Result<Sealed, 
         entropy,
         payload: Vec::new(),
     };
-    texts.take_from(&mut value)?;
+    texts.take_from("", &mut value)?;
     let mut leaf = serde_json::to_vec(&value).map_err(broken)?;
     while leaf.len() > MAX_LEAF {
         if !texts.move_largest(&mut value)? {
@@ -255,21 +256,26 @@ struct Texts<'a> {
 }
 
 impl Texts<'_> {
-    fn take_from(&mut self, value: &mut Value) -> Result<(), Error> {
+    fn take_from(&mut self, name: &str, value: &mut Value) -> Result<(), Error> {
         match value {
             Value::Array(values) => values
                 .iter_mut()
-                .try_for_each(|value| self.take_from(value)),
+                .try_for_each(|value| self.take_from(name, value)),
             Value::Object(fields) => {
                 if let Some(text) = private(fields) {
-                    let commitment = self.commit(text);
+                    let text = match name {
+                        "statement" => scrub::statement(text),
+                        "parameters" | "transcript" => scrub::json(text),
+                        _ => scrub::plain(text),
+                    };
+                    let commitment = self.commit(&text);
                     *value = serde_json::to_value(commitment)
                         .map_err(|error| Error::Leaf(error.to_string()))?;
                     return Ok(());
                 }
                 fields
-                    .values_mut()
-                    .try_for_each(|value| self.take_from(value))
+                    .iter_mut()
+                    .try_for_each(|(name, value)| self.take_from(name, value))
             }
             Value::String(text) => {
                 text.truncate(text.floor_char_boundary(MAX_STRING));
