@@ -1,6 +1,7 @@
 //! Text that people write becomes values, or a list of all problems with it.
 
 pub mod broker;
+pub mod client;
 pub mod problem;
 pub mod table;
 

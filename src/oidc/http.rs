@@ -32,12 +32,23 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// Whose certificates are trusted.
+#[derive(Debug, Clone, Copy)]
+pub enum Trust<'a> {
+    /// Those the system trusts.
+    System,
+    /// These (PEM), and no others.
+    Only(&'a [u8]),
+    /// Those the system trusts, and these (PEM).
+    Also(&'a [u8]),
+}
+
 impl Http {
-    /// A client for the issuer at `issuer`; with `ca` (PEM), only those certificates are trusted.
+    /// A client for the issuer at `issuer`.
     ///
     /// # Errors
     /// When the certificates can't be read.
-    pub fn new(issuer: &str, ca: Option<&[u8]>) -> Result<Self, Error> {
+    pub fn new(issuer: &str, trust: Trust<'_>) -> Result<Self, Error> {
         let client = |why: String| Error::Client { why };
         let mut builder = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -48,16 +59,11 @@ impl Http {
         if Url::parse(issuer).is_ok_and(|url| is_loopback(&url)) {
             builder = builder.no_proxy();
         }
-        if let Some(pem) = ca {
-            let certificates = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| client(chain(&error)))?;
-            if certificates.is_empty() {
-                return Err(client(
-                    "the CA file holds no certificate in PEM form".to_owned(),
-                ));
-            }
-            builder = builder.tls_certs_only(certificates);
-        }
+        builder = match trust {
+            Trust::System => builder,
+            Trust::Only(pem) => builder.tls_certs_only(certificates(pem)?),
+            Trust::Also(pem) => builder.tls_certs_merge(certificates(pem)?),
+        };
         let client = builder.build().map_err(|error| client(chain(&error)))?;
         Ok(Self { client })
     }
@@ -107,6 +113,18 @@ impl Http {
             .form(form);
         read(what, url, request).await
     }
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, Error> {
+    let client = |why: String| Error::Client { why };
+    let certificates =
+        reqwest::Certificate::from_pem_bundle(pem).map_err(|error| client(chain(&error)))?;
+    if certificates.is_empty() {
+        return Err(client(
+            "the CA file holds no certificate in PEM form".to_owned(),
+        ));
+    }
+    Ok(certificates)
 }
 
 async fn read(

@@ -13,7 +13,7 @@ use crate::model::secret::Secret;
 use crate::model::subject::Subject;
 use crate::model::time::Clock;
 use crate::oidc::error::Error;
-use crate::oidc::http::Http;
+use crate::oidc::http::{Http, Trust};
 use crate::oidc::jwks::{Cache, Published};
 
 /// What somebody brings to sign in with.
@@ -57,7 +57,9 @@ impl Issuers {
                     why: format!("read `{}`: {error}", path.display()),
                 })
             });
-            let http = Http::new(&issuer.url, ca.transpose()?.as_deref())?;
+            let ca = ca.transpose()?;
+            let trust = ca.as_deref().map_or(Trust::System, Trust::Only);
+            let http = Http::new(&issuer.url, trust)?;
             let cache = Cache::new(issuer.url.clone(), http, Arc::clone(&clock));
             caches.entry(issuer.url.clone()).or_insert(cache);
         }

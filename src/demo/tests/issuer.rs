@@ -16,7 +16,7 @@ use crate::model::time::{Clock, Timestamp};
 use crate::net::clock::SystemClock;
 use crate::net::entropy::SystemEntropy;
 use crate::oidc;
-use crate::oidc::http::Http;
+use crate::oidc::http::{Http, Trust};
 use crate::oidc::issuer::{Credentials, Issuers};
 use crate::oidc::login::{self, Client, SignIn, SignedIn};
 
@@ -89,7 +89,7 @@ async fn press(url: &Url, sub: &str) -> Url {
 }
 
 async fn sign_in(issuer: &Issuer, sub: &str) -> SignedIn {
-    let http = Http::new(issuer.url(), None).unwrap();
+    let http = Http::new(issuer.url(), Trust::System).unwrap();
     let sign_in = SignIn::begin(client(issuer), http, None, &SystemEntropy)
         .await
         .unwrap();
@@ -131,7 +131,7 @@ async fn a_person_signs_in_and_the_broker_knows_who() {
 #[tokio::test]
 async fn a_refresh_rotates_and_a_used_token_ends_them_all() {
     let issuer = start().await;
-    let http = Http::new(issuer.url(), None).unwrap();
+    let http = Http::new(issuer.url(), Trust::System).unwrap();
     let first = sign_in(&issuer, "rex").await.tokens.refresh_token.unwrap();
     let client = client(&issuer);
     let second = login::refresh(&client, &http, &first, "rex", now)
@@ -151,7 +151,7 @@ async fn a_refresh_rotates_and_a_used_token_ends_them_all() {
 #[tokio::test]
 async fn a_revoked_token_is_worth_nothing() {
     let issuer = start().await;
-    let http = Http::new(issuer.url(), None).unwrap();
+    let http = Http::new(issuer.url(), Trust::System).unwrap();
     let token = sign_in(&issuer, "ann").await.tokens.refresh_token.unwrap();
     login::revoke(&client(&issuer), &http, &token)
         .await
@@ -181,7 +181,7 @@ async fn a_minted_token_is_a_job_s() {
 #[tokio::test]
 async fn the_page_and_the_token_endpoint_refuse_what_is_not_the_code_flow() {
     let issuer = start().await;
-    let http = Http::new(issuer.url(), None).unwrap();
+    let http = Http::new(issuer.url(), Trust::System).unwrap();
     let sign_in = SignIn::begin(client(&issuer), http, None, &SystemEntropy)
         .await
         .unwrap();
