@@ -5,7 +5,10 @@ use std::io;
 
 use serde::Serialize;
 
+use crate::oidc;
 use crate::remote::broker;
+use crate::remote::credentials;
+use crate::remote::sign_in;
 
 /// Why a command did not do what it was asked for. The number is the exit code; 0 means done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,6 +217,43 @@ impl From<broker::Error> for Error {
                 code: Some(problem.code.into()),
                 request: None,
             },
+        }
+    }
+}
+
+impl From<credentials::Error> for Error {
+    fn from(error: credentials::Error) -> Self {
+        let hint = match &error {
+            credentials::Error::Keyring { .. } | credentials::Error::Unfaithful { .. } => {
+                "unlock the keyring, or choose with `--token-store file` or `--token-store memory`"
+            }
+            credentials::Error::File(_) => "the folder of tokens is below `--config-dir`",
+            credentials::Error::Unreadable { .. } => "run `dbgate logout`, then `dbgate login`",
+        };
+        Self::setup(error.to_string()).with_hint(hint)
+    }
+}
+
+impl From<sign_in::Error> for Error {
+    fn from(error: sign_in::Error) -> Self {
+        let message = error.to_string();
+        match error {
+            sign_in::Error::Needed { .. } => Self::new(Kind::Login, message)
+                .with_hint("run `dbgate login`, or set `DBGATE_ID_TOKEN`"),
+            sign_in::Error::Broker(error) => error.into(),
+            sign_in::Error::Store(error) => error.into(),
+            sign_in::Error::Answer { .. } => Self::new(Kind::Unreachable, message),
+            sign_in::Error::Issuer(oidc::error::Error::Port { .. }) => {
+                Self::setup(message).with_hint("choose another one with `--port`")
+            }
+            sign_in::Error::Issuer(oidc::error::Error::Client { .. }) => Self::setup(message),
+            sign_in::Error::Issuer(error) if error.is_outage() => {
+                Self::new(Kind::Unreachable, message)
+                    .with_hint("the issuer has to answer before anybody can sign in")
+            }
+            sign_in::Error::Issuer(_) => {
+                Self::new(Kind::Login, message).with_hint("run `dbgate login` again")
+            }
         }
     }
 }

@@ -1,15 +1,22 @@
 //! Options every command takes, and how they lead to the broker.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use url::Url;
 
 use crate::api::types;
-use crate::cli::error::{Error, Kind};
+use crate::cli::error::Error;
+use crate::cli::remembered;
 use crate::cli::ui::Ui;
+use crate::config::client;
 use crate::model::secret::Secret;
+use crate::net::clock::SystemClock;
+use crate::net::entropy::SystemEntropy;
 use crate::remote::broker::{Address, Broker};
+use crate::remote::credentials::Store;
+use crate::remote::sign_in::Account;
 
 /// Global options.
 #[derive(Debug, Clone, clap::Args)]
@@ -147,19 +154,36 @@ pub enum TokenStore {
     Memory,
 }
 
+impl From<TokenStore> for client::TokenStore {
+    fn from(store: TokenStore) -> Self {
+        match store {
+            TokenStore::Keyring => Self::Keyring,
+            TokenStore::File => Self::File,
+            TokenStore::Memory => Self::Memory,
+        }
+    }
+}
+
 impl Globals {
-    /// The broker's address.
+    /// The broker's address: as given, else the one that was signed in at last.
     ///
     /// # Errors
-    /// When none is configured.
+    /// When none is configured, or what is remembered can't be read.
     pub fn address(&self) -> Result<Address, Error> {
-        let url = self.url.clone().ok_or_else(|| {
-            Error::setup("no broker is configured")
-                .with_hint("give its address with `--url` or `DBGATE_URL`")
+        let remembered = remembered::read(self)?;
+        let url = self.url.clone().or_else(|| remembered.url.clone());
+        let url = url.ok_or_else(|| {
+            Error::setup("no broker is configured").with_hint(
+                "give its address with `--url` or `DBGATE_URL`, or run `dbgate login URL`",
+            )
         })?;
+        // Certificates are remembered for one broker, not for all.
+        let ca_file = remembered
+            .ca_file
+            .filter(|_| remembered.url.as_ref() == Some(&url));
         Ok(Address {
             url,
-            ca_file: self.ca_file.clone(),
+            ca_file: self.ca_file.clone().or(ca_file),
         })
     }
 
@@ -185,11 +209,11 @@ impl Globals {
     /// When none is configured, it can't be reached, or nobody is signed in.
     pub async fn broker(&self, ui: &Ui) -> Result<Broker, Error> {
         let broker = Broker::new(self.address()?)?;
-        let Some(id_token) = self.id_token()? else {
-            return Err(Error::new(Kind::Login, "you are not signed in")
-                .with_hint("run `dbgate login`, or set `DBGATE_ID_TOKEN`"));
-        };
         let _spinner = ui.spinner("Signing in");
+        let Some(id_token) = self.id_token()? else {
+            let token = self.account(broker.clone())?.token().await?;
+            return Ok(broker.with_token(token));
+        };
         let login = types::Login {
             id_token: id_token.expose().clone(),
             access_token: None,
@@ -197,6 +221,47 @@ impl Globals {
         };
         let answer = broker.login(&login).await?;
         Ok(broker.with_token(Secret::new(answer.token)))
+    }
+
+    /// What this machine keeps of a sign-in at `broker`.
+    ///
+    /// # Errors
+    /// When the CA file or what is remembered can't be read.
+    pub fn account(&self, broker: Broker) -> Result<Account, Error> {
+        let kind = self
+            .token_store
+            .map(client::TokenStore::from)
+            .or(remembered::read(self)?.token_store)
+            .unwrap_or(client::TokenStore::Keyring);
+        self.account_in(broker, kind)
+    }
+
+    /// The same, kept in a store of this kind.
+    ///
+    /// # Errors
+    /// When the CA file can't be read.
+    pub fn account_in(&self, broker: Broker, kind: client::TokenStore) -> Result<Account, Error> {
+        let ca = match &broker.address().ca_file {
+            None => None,
+            Some(path) => Some(std::fs::read(path).map_err(|error| {
+                Error::setup(format!("read the CA file `{}`: {error}", path.display()))
+            })?),
+        };
+        let store = self.store(kind)?;
+        let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
+        Ok(Account::new(broker, store, ca, clock, entropy))
+    }
+
+    /// A store for sign-ins.
+    ///
+    /// # Errors
+    /// When there is no directory for it.
+    pub fn store(&self, kind: client::TokenStore) -> Result<Store, Error> {
+        Ok(Store::new(
+            kind,
+            &self.config_dir()?,
+            Arc::new(SystemEntropy),
+        ))
     }
 
     /// The ID token a job or a test brings along.

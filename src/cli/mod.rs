@@ -6,7 +6,11 @@
 pub mod error;
 pub mod generate;
 pub mod globals;
+mod login;
+mod logout;
 pub(crate) mod problem;
+mod remembered;
+mod status;
 pub mod ui;
 
 use std::ffi::OsString;
@@ -54,6 +58,9 @@ Exit codes:
 /// One line a command.
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Login(login::Args),
+    Logout(logout::Args),
+    Status(status::Args),
     /// Write completions or manual pages
     #[command(hide = true)]
     Generate(generate::Args),
@@ -61,8 +68,10 @@ enum Command {
 
 /// Calls the command.
 async fn dispatch(ui: &mut Ui, globals: &Globals, command: Command) -> Result<(), Error> {
-    let _ = globals;
     match command {
+        Command::Login(args) => login::run(ui, globals, &args).await,
+        Command::Logout(args) => logout::run(ui, globals, &args).await,
+        Command::Status(args) => status::run(ui, globals, &args).await,
         Command::Generate(args) => generate::run(ui, &args),
     }
 }

@@ -135,6 +135,14 @@ impl Ui {
         self.talk.line(None, "", text)
     }
 
+    /// Says what somebody needs in order to go on, `--quiet` or not.
+    ///
+    /// # Errors
+    /// When stderr can't be written.
+    pub fn say(&mut self, text: &str) -> Result<(), Error> {
+        self.talk.line(None, "", text)
+    }
+
     /// Says more about what happens, with `-v` only.
     ///
     /// # Errors

@@ -307,12 +307,14 @@ impl<'a> SaslInitial<'a> {
         Ok(Self { mechanism, data })
     }
 
-    /// Writes the body of that message.
+    /// Writes the whole message.
     ///
     /// # Errors
     /// When the name contains a zero byte.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
-        writer::text(out, self.mechanism)?;
-        writer::value(out, self.data)
+        writer::message(out, kind::PASSWORD, |out| {
+            writer::text(out, self.mechanism)?;
+            writer::value(out, self.data)
+        })
     }
 }
