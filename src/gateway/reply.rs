@@ -103,6 +103,24 @@ pub fn cursor_as_portal(name: &str) -> Fields {
     .with_hint("Use FETCH.")
 }
 
+/// Results with masked columns are refused until masks are there.
+pub fn not_masked_yet() -> Fields {
+    error(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        "the result has protected columns, and dbgate cannot mask them here yet",
+    )
+    .with_hint("Leave the protected columns out of the statement.")
+}
+
+/// Masked columns can't leave by this `COPY`.
+pub fn masked_copy() -> Fields {
+    error(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        "COPY of masked columns is possible in text and csv format only",
+    )
+    .with_hint("Use a SELECT, or COPY in text or csv format.")
+}
+
 /// A limit on rows was reached.
 pub fn row_limit(limit: u64) -> Fields {
     error(

@@ -2,4 +2,6 @@
 
 mod cancel;
 mod reply;
+mod session;
 mod startup;
+mod world;

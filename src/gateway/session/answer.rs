@@ -1,0 +1,535 @@
+//! The upstream's side: its answers, matched with what it owes.
+
+use crate::gateway::reply;
+use crate::gateway::session::ledger::{Asker, Owed};
+use crate::gateway::session::names::{Prepared, Undo};
+use crate::gateway::session::run::{Outcome, Room, RunId};
+use crate::gateway::session::{Act, Error, Mode, Outbox, Pipeline, Session, Via, Voice};
+use crate::sql::footprint::{Effect, Kind};
+use crate::wire::backend::{Message, TransactionStatus, kind};
+use crate::wire::error::Fields;
+use crate::wire::frame::Frame;
+
+impl Session {
+    /// Takes a message of the upstream.
+    ///
+    /// # Errors
+    /// When the upstream does not keep to the protocol, or has changed what it must not.
+    pub fn upstream(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        match frame.kind() {
+            kind::DATA_ROW => return self.row(frame, out),
+            kind::COPY_DATA => return self.copy_row(frame, out),
+            kind::NOTICE_RESPONSE | kind::PARAMETER_STATUS | kind::NOTIFICATION_RESPONSE => {
+                return self.aside(frame, out);
+            }
+            _ => {}
+        }
+        let message = Message::decode(frame).map_err(Error::UpstreamWire)?;
+        match message {
+            Message::ErrorResponse(fields) => self.failed(fields, out)?,
+            Message::ReadyForQuery(status) => self.ready_for_query(status, frame, out)?,
+            Message::ParseComplete => self.done(frame, out, |owed| matches!(owed, Owed::Parse))?,
+            Message::BindComplete => self.bound(frame, out)?,
+            Message::CloseComplete => self.closed(frame, out)?,
+            Message::ParameterDescription { .. } => match self.ledger.front() {
+                Some(Owed::DescribeStatement) => self.tell(frame, out),
+                _ => return Err(Error::Upstream("an unasked ParameterDescription")),
+            },
+            Message::NoData => self.no_data(frame, out)?,
+            Message::RowDescription(rows) => self.described(&rows, frame, out)?,
+            Message::CommandComplete { tag } => self.completed(tag, frame, out)?,
+            Message::EmptyQueryResponse => self.completed("", frame, out)?,
+            Message::PortalSuspended => self.suspended(frame, out)?,
+            Message::CopyInResponse(_) => self.copy_in_begins(frame, out)?,
+            Message::CopyOutResponse(format) => self.copy_out_begins(&format, frame, out)?,
+            Message::CopyDone => match self.current() {
+                Some(_) => self.tell(frame, out),
+                None => return Err(Error::Upstream("CopyDone out of place")),
+            },
+            Message::CopyBothResponse(_) => return Err(Error::Upstream("CopyBothResponse")),
+            Message::FunctionCallResponse(_) => {
+                return Err(Error::Upstream("a FunctionCallResponse"));
+            }
+            Message::Authentication(_)
+            | Message::BackendKeyData { .. }
+            | Message::NegotiateProtocolVersion { .. } => {
+                return Err(Error::Upstream("a message of the handshake"));
+            }
+            // They were sorted out above.
+            Message::DataRow(_)
+            | Message::CopyData(_)
+            | Message::NoticeResponse(_)
+            | Message::NotificationResponse { .. }
+            | Message::ParameterStatus { .. } => return Err(Error::OutOfOrder),
+        }
+        self.settle(out);
+        Ok(())
+    }
+
+    /// How many rows may be forwarded unread now; `None` = look at each.
+    #[must_use]
+    pub fn room(&self) -> Option<Room> {
+        if self.voice == Voice::Muted {
+            return None;
+        }
+        self.runs.get(self.current()?)?.room()
+    }
+
+    /// Rows were forwarded unread.
+    pub fn forwarded(&mut self, rows: u64, bytes: u64, out: &mut Outbox) {
+        let Some(run) = self.current().and_then(|id| self.runs.get_mut(id)) else {
+            return;
+        };
+        if !run.passes(rows, bytes) {
+            out.acts.push(Act::CancelUpstream);
+        }
+    }
+
+    /// When the statement under way must have ended.
+    #[must_use]
+    pub fn deadline(&self) -> Option<std::time::Duration> {
+        let run = self.runs.get(self.current()?)?;
+        if run.stopped().is_some() {
+            return None;
+        }
+        run.deadline(self.turn).map(|(deadline, _)| deadline)
+    }
+
+    /// The deadline has passed.
+    pub fn expire(&mut self, out: &mut Outbox) {
+        let turn = self.turn;
+        let Some(run) = self.current().and_then(|id| self.runs.get_mut(id)) else {
+            return;
+        };
+        if let Some((_, limit)) = run.deadline(turn) {
+            run.stop(reply::time_limit(limit));
+            out.acts.push(Act::CancelUpstream);
+        }
+    }
+
+    /// The run whose result comes now.
+    pub(super) fn current(&self) -> Option<RunId> {
+        match self.ledger.front()? {
+            Owed::Execute(run) => Some(*run),
+            Owed::Query(runs) => runs.front().copied(),
+            Owed::Parse
+            | Owed::Bind(_)
+            | Owed::DescribeStatement
+            | Owed::DescribePortal(..)
+            | Owed::Close(_)
+            | Owed::Sync
+            | Owed::PoisonPipeline(_)
+            | Owed::PoisonQuery(_)
+            | Owed::Local(_) => None,
+        }
+    }
+
+    /// Passes a message on, unless the client has been told of an end already.
+    pub(super) fn tell(&self, frame: &Frame, out: &mut Outbox) {
+        if self.voice == Voice::Speaking {
+            out.client.extend_from_slice(frame.bytes());
+        }
+    }
+
+    /// Answers in the upstream's place, in turn.
+    pub(super) fn pretend(&mut self, message: &Message<'_>, undo: Option<Undo>, out: &mut Outbox) {
+        let mut bytes = Vec::new();
+        reply::write(message, &mut bytes);
+        if self.ledger.is_empty() && self.pipeline == Pipeline::Empty {
+            out.client.append(&mut bytes);
+            return;
+        }
+        self.ledger.push_with(Owed::Local(bytes), undo);
+        self.settle(out);
+    }
+
+    fn done(
+        &mut self,
+        frame: &Frame,
+        out: &mut Outbox,
+        fits: impl Fn(&Owed) -> bool,
+    ) -> Result<(), Error> {
+        if !self.ledger.front().is_some_and(fits) {
+            return Err(Error::Upstream("an answer to nothing"));
+        }
+        self.ledger.pop();
+        self.turn = self.now;
+        self.tell(frame, out);
+        Ok(())
+    }
+
+    fn bound(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        let Some(Owed::Bind(_)) = self.ledger.front() else {
+            return Err(Error::Upstream("an answer to nothing"));
+        };
+        if let Some(entry) = self.ledger.pop() {
+            self.forget(entry.undo, out);
+        }
+        self.turn = self.now;
+        self.tell(frame, out);
+        Ok(())
+    }
+
+    fn closed(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        let Some(Owed::Close(run)) = self.ledger.front() else {
+            return Err(Error::Upstream("an answer to nothing"));
+        };
+        if let Some(run) = *run {
+            self.runs.remove(run, self.now, out);
+        }
+        self.ledger.pop();
+        self.tell(frame, out);
+        Ok(())
+    }
+
+    /// A portal has taken the place of another: nobody can execute that one any more.
+    fn forget(&mut self, undo: Option<Undo>, out: &mut Outbox) {
+        use crate::gateway::session::names::Portal;
+        if let Some(Undo::Portal(_, Some(Portal::Run { run, .. }))) = undo {
+            self.runs.remove(run, self.now, out);
+        }
+    }
+
+    fn no_data(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        match self.ledger.front() {
+            Some(Owed::DescribeStatement | Owed::DescribePortal(_, Asker::Client)) => {
+                self.tell(frame, out);
+            }
+            Some(Owed::DescribePortal(_, Asker::Gateway)) => {}
+            _ => return Err(Error::Upstream("an unasked NoData")),
+        }
+        self.ledger.pop();
+        Ok(())
+    }
+
+    fn described(
+        &mut self,
+        rows: &crate::wire::row::RowDescription,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let (run, asker) = match self.ledger.front() {
+            Some(Owed::DescribeStatement) => {
+                self.ledger.pop();
+                self.tell(frame, out);
+                return Ok(());
+            }
+            Some(Owed::DescribePortal(run, asker)) => (*run, *asker),
+            Some(Owed::Query(_)) => match self.current() {
+                Some(run) => (run, Asker::Client),
+                None => return Err(Error::Upstream("more results than statements")),
+            },
+            _ => return Err(Error::Upstream("an unasked RowDescription")),
+        };
+        let portal = matches!(self.ledger.front(), Some(Owed::DescribePortal(..)));
+        let refused = match self.runs.get_mut(run) {
+            Some(known) => known.describe(rows).err(),
+            None => return Err(Error::OutOfOrder),
+        };
+        if portal {
+            self.ledger.pop();
+        }
+        if let Some(fields) = refused {
+            if let Some(run) = self.runs.get_mut(run) {
+                run.stop(fields.clone());
+            }
+            out.acts.push(Act::CancelUpstream);
+            if portal {
+                self.runs.finish(
+                    run,
+                    Outcome::Stopped(Box::new(fields.clone())),
+                    self.now,
+                    out,
+                );
+                self.interrupt(&fields, out);
+            }
+            return Ok(());
+        }
+        if asker == Asker::Client && self.voice == Voice::Speaking {
+            out.client.extend_from_slice(frame.bytes());
+        }
+        Ok(())
+    }
+
+    fn row(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        let Some(id) = self.current() else {
+            return Err(Error::Upstream("a row out of place"));
+        };
+        let muted = self.voice == Voice::Muted;
+        let Some(run) = self.runs.get_mut(id) else {
+            return Err(Error::OutOfOrder);
+        };
+        if muted || run.stopped().is_some() {
+            return Ok(());
+        }
+        if !run.row(frame, &mut out.client).map_err(Error::Upstream)? {
+            out.acts.push(Act::CancelUpstream);
+        }
+        Ok(())
+    }
+
+    /// One statement of a query string, or an execution, has come to its end.
+    fn completed(&mut self, tag: &str, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        let Some(id) = self.current() else {
+            return Err(Error::Upstream("more results than statements"));
+        };
+        if !reply::is_tag(tag) {
+            return Err(Error::Upstream("a command tag that is none"));
+        }
+        match self.ledger.front_mut() {
+            Some(Owed::Query(runs)) => {
+                runs.pop_front();
+            }
+            _ => {
+                self.ledger.pop();
+            }
+        }
+        self.turn = self.now;
+        let Some(run) = self.runs.get_mut(id) else {
+            return Err(Error::OutOfOrder);
+        };
+        let facts = std::sync::Arc::clone(run.facts());
+        let stopped = run.stopped().cloned();
+        self.state.completed(&facts);
+        self.take_effect(&facts.effect);
+        match stopped {
+            None => {
+                self.runs
+                    .finish(id, Outcome::Done(tag.to_owned()), self.now, out);
+                self.tell(frame, out);
+            }
+            // The upstream was faster than the cancel. What it did stands, unless the transaction still can be made to fail.
+            Some(fields) => {
+                self.runs.finish(
+                    id,
+                    Outcome::Stopped(Box::new(fields.clone())),
+                    self.now,
+                    out,
+                );
+                self.interrupt(&fields, out);
+            }
+        }
+        if self.is_query() {
+            self.runs.remove(id, self.now, out);
+        }
+        Ok(())
+    }
+
+    fn suspended(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        let Some(Owed::Execute(id)) = self.ledger.front() else {
+            return Err(Error::Upstream("PortalSuspended out of place"));
+        };
+        let id = *id;
+        self.ledger.pop();
+        self.turn = self.now;
+        match self.runs.get(id).and_then(|run| run.stopped().cloned()) {
+            None => self.tell(frame, out),
+            Some(fields) => {
+                self.runs.finish(
+                    id,
+                    Outcome::Stopped(Box::new(fields.clone())),
+                    self.now,
+                    out,
+                );
+                self.interrupt(&fields, out);
+            }
+        }
+        Ok(())
+    }
+
+    /// What a statement did to names.
+    fn take_effect(&mut self, effect: &Effect) {
+        match effect {
+            Effect::Prepare { name, .. } => {
+                let quoted = name.replace('"', "\"\"");
+                let prepared = Prepared {
+                    text: format!("EXECUTE \"{quoted}\"").into(),
+                    types: Vec::new().into(),
+                    refused: None,
+                    facts: self.state.scope().prepared.get(name).cloned(),
+                };
+                self.names.set_statement(name, Some(prepared));
+            }
+            Effect::Deallocate(Some(name)) => {
+                self.names.set_statement(name, None);
+            }
+            Effect::Deallocate(None) => self.names.drop_named(),
+            Effect::Declare { name, .. } | Effect::Close(Some(name)) => {
+                self.names.set_portal(name, None);
+            }
+            Effect::Close(None) => self.names.drop_portals(),
+            Effect::Discard => self.names.drop_all(),
+            Effect::None
+            | Effect::Begin
+            | Effect::Commit
+            | Effect::Rollback
+            | Effect::Savepoint
+            | Effect::Settings
+            | Effect::SearchPath { .. }
+            | Effect::Temporary(_)
+            | Effect::Catalog => {}
+        }
+    }
+
+    pub(super) fn is_query(&self) -> bool {
+        matches!(self.ledger.front(), Some(Owed::Query(_)))
+    }
+
+    fn copy_in_begins(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        let (Some(id), Mode::Opening(via)) = (self.current(), &self.mode) else {
+            return Err(Error::Upstream("an unasked CopyInResponse"));
+        };
+        let via = *via;
+        match self.runs.get(id) {
+            Some(run) if run.takes_data() => {}
+            _ => return Err(Error::Upstream("an unasked CopyInResponse")),
+        }
+        self.mode = Mode::CopyIn(id, via);
+        self.tell(frame, out);
+        Ok(())
+    }
+
+    fn copy_out_begins(
+        &mut self,
+        format: &crate::wire::backend::CopyFormat,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let id = self.current();
+        let Some(run) = id.and_then(|id| self.runs.get_mut(id)) else {
+            return Err(Error::Upstream("an unasked CopyOutResponse"));
+        };
+        if run.facts().kind != Kind::CopyOut {
+            return Err(Error::Upstream("an unasked CopyOutResponse"));
+        }
+        if let Err(fields) = run.describe_copy(format) {
+            run.stop(fields);
+            out.acts.push(Act::CancelUpstream);
+            return Ok(());
+        }
+        self.tell(frame, out);
+        Ok(())
+    }
+
+    fn copy_row(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        let Some(run) = self.current().and_then(|id| self.runs.get_mut(id)) else {
+            return Err(Error::Upstream("CopyData out of place"));
+        };
+        if self.voice == Voice::Muted || run.stopped().is_some() {
+            return Ok(());
+        }
+        if !run
+            .copy_row(frame, &mut out.client)
+            .map_err(Error::Upstream)?
+        {
+            out.acts.push(Act::CancelUpstream);
+        }
+        Ok(())
+    }
+
+    fn ready_for_query(
+        &mut self,
+        status: TransactionStatus,
+        frame: &Frame,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        match self.ledger.front() {
+            Some(Owed::Sync | Owed::Query(_) | Owed::PoisonQuery(_)) => {}
+            _ => return Err(Error::Upstream("ReadyForQuery out of place")),
+        }
+        if let Some(Owed::Query(runs)) = self.ledger.pop().map(|entry| entry.owed) {
+            for run in runs {
+                self.runs.remove(run, self.now, out);
+            }
+            self.pipeline = Pipeline::Empty;
+            if matches!(
+                self.mode,
+                Mode::Opening(Via::Query) | Mode::CopyIn(_, Via::Query)
+            ) {
+                self.mode = Mode::Ready;
+            }
+        }
+        self.status = status;
+        self.turn = self.now;
+        self.state.ready(status);
+        if status == TransactionStatus::Idle {
+            self.end_portals(out);
+        }
+        if std::mem::replace(&mut self.voice, Voice::Speaking) == Voice::Muted
+            && status == TransactionStatus::Open
+            && self.ledger.is_empty()
+        {
+            // The client was told that its statement failed: the transaction must have.
+            self.fail_transaction(out);
+            return Ok(());
+        }
+        self.tell(frame, out);
+        Ok(())
+    }
+
+    /// What goes by the side: notices, notifications, settings.
+    fn aside(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        match Message::decode(frame).map_err(Error::UpstreamWire)? {
+            Message::NoticeResponse(fields) => {
+                let fields = self.guarded_report(fields);
+                reply::write_notice(&fields, &mut out.client);
+            }
+            Message::ParameterStatus { name, value } => {
+                if is_broken(name, value) {
+                    return Err(Error::Pinned(name.to_owned()));
+                }
+                out.client.extend_from_slice(frame.bytes());
+            }
+            _ => out.client.extend_from_slice(frame.bytes()),
+        }
+        Ok(())
+    }
+
+    /// A report of the upstream's as the client may see it.
+    pub(super) fn guarded_report(&self, fields: Fields) -> Fields {
+        let run = self.current().and_then(|id| self.runs.get(id));
+        let near = match run {
+            Some(run) => run.is_guarded() || (self.state.is_guarded() && is_end(run.facts().kind)),
+            None => self.state.is_guarded(),
+        };
+        if near {
+            reply::scrubbed(&fields)
+        } else {
+            reply::clipped(fields)
+        }
+    }
+
+    /// Lets go of what waited for the upstream's silence, and says what is ours to say.
+    pub(super) fn settle(&mut self, out: &mut Outbox) {
+        while let Some(Owed::Local(_)) = self.ledger.front() {
+            if let Some(Owed::Local(bytes)) = self.ledger.pop().map(|entry| entry.owed)
+                && self.voice == Voice::Speaking
+            {
+                out.client.extend_from_slice(&bytes);
+            }
+        }
+        if !self.ledger.is_empty() {
+            return;
+        }
+        self.state.settle();
+        if let Mode::Refusing(_) = self.mode
+            && let Mode::Refusing(refusal) = std::mem::replace(&mut self.mode, Mode::Ready)
+        {
+            self.refuse(*refusal, Via::Pipeline, out);
+        }
+    }
+}
+
+/// Statements at which errors of earlier ones can come up: deferred constraints.
+const fn is_end(kind: Kind) -> bool {
+    matches!(kind, Kind::Transaction | Kind::Set)
+}
+
+/// Whether a setting that the guard relies on has another value than it was given.
+pub(super) fn is_broken(name: &str, value: &str) -> bool {
+    match name {
+        "standard_conforming_strings" => value != "on",
+        "client_encoding" => value != "UTF8",
+        _ => false,
+    }
+}

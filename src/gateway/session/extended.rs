@@ -1,0 +1,359 @@
+//! The extended protocol: prepare, bind, describe, execute, close, in pipelines.
+
+use std::sync::Arc;
+
+use crate::gateway::reply;
+use crate::gateway::session::ledger::{Asker, Owed};
+use crate::gateway::session::names::{Portal, Prepared};
+use crate::gateway::session::run::{Run, RunId};
+use crate::gateway::session::simple::POISON;
+use crate::gateway::session::verdict::{Ask, Purpose, Refusal, Settled, Transaction, Verdict};
+use crate::gateway::session::{
+    Error, Mode, Outbox, Pending, Pipeline, Session, Settle, Then, Via, send,
+};
+use crate::wire::backend::{self, TransactionStatus};
+use crate::wire::error::Fields;
+use crate::wire::frame::Frame;
+use crate::wire::frontend::{Message, Target};
+
+impl Session {
+    pub(super) fn parse(
+        &mut self,
+        name: String,
+        text: Arc<str>,
+        types: Arc<[u32]>,
+        frame: Frame,
+        out: &mut Outbox,
+    ) {
+        let purpose = Purpose::Prepare {
+            name: name.as_str().into(),
+            text,
+            types,
+        };
+        self.wait(
+            ask(purpose),
+            frame,
+            Then::Parse { name },
+            Settle::NotNeeded,
+            out,
+        );
+    }
+
+    pub(super) fn parse_decided(
+        &mut self,
+        name: String,
+        verdict: Verdict,
+        pending: &Pending,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let Purpose::Prepare { text, types, .. } = &pending.ask.purpose else {
+            return Err(Error::OutOfOrder);
+        };
+        let mut prepared = Prepared {
+            text: Arc::clone(text),
+            types: Arc::clone(types),
+            refused: None,
+            facts: None,
+        };
+        match verdict {
+            Verdict::Prepared(facts) => {
+                self.state.prepared(&name, Some(Arc::clone(&facts)));
+                prepared.facts = Some(facts);
+                let undo = self.names.set_statement(&name, Some(prepared));
+                self.ledger.push_with(Owed::Parse, Some(undo));
+                self.forward(&pending.frame, out);
+            }
+            Verdict::Refused(refusal) if refusal.copy_columns.is_some() => {
+                // The client is told once it has sent its data; until then all seems well.
+                if !name.is_empty() && self.names.statement(&name).is_some() {
+                    self.refuse_pipeline(reply::duplicate_statement(&name), out);
+                    return Ok(());
+                }
+                prepared.refused = Some(Arc::new(refusal));
+                self.state.prepared(&name, None);
+                let undo = self.names.set_statement(&name, Some(prepared));
+                self.pretend(&backend::Message::ParseComplete, Some(undo), out);
+            }
+            Verdict::Refused(refusal) => self.refuse_pipeline(refusal.fields, out),
+            Verdict::Permitted(_) | Verdict::Stands | Verdict::Renewed(_) | Verdict::Settle => {
+                return Err(Error::OutOfOrder);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn bind(&mut self, portal: String, statement: &str, frame: Frame, out: &mut Outbox) {
+        let Some(prepared) = self.names.statement(statement) else {
+            self.refuse_pipeline(reply::no_statement(statement), out);
+            return;
+        };
+        if let Some(refusal) = prepared.refused.clone() {
+            let undo = self
+                .names
+                .set_portal(&portal, Some(Portal::Refused(refusal)));
+            self.pretend(&backend::Message::BindComplete, Some(undo), out);
+            return;
+        }
+        let purpose = Purpose::Bind {
+            text: Arc::clone(&prepared.text),
+            types: Arc::clone(&prepared.types),
+            frame: frame.clone(),
+        };
+        self.wait(
+            ask(purpose),
+            frame,
+            Then::Bind { portal },
+            Settle::NotNeeded,
+            out,
+        );
+    }
+
+    pub(super) fn bind_decided(
+        &mut self,
+        portal: String,
+        verdict: Verdict,
+        pending: &Pending,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        match verdict {
+            Verdict::Permitted(mut runs) => {
+                let (Some(run), true) = (runs.pop(), runs.is_empty()) else {
+                    return Err(Error::OutOfOrder);
+                };
+                if run.is_guarded() {
+                    self.state.guard();
+                }
+                let run = self.runs.add(run);
+                let described = false;
+                let undo = self
+                    .names
+                    .set_portal(&portal, Some(Portal::Run { run, described }));
+                self.ledger.push_with(Owed::Bind(run), Some(undo));
+                self.forward(&pending.frame, out);
+            }
+            // Refused only now, by its parameters or a newer policy: the upstream knows the statement, but not the portal.
+            Verdict::Refused(refusal) if refusal.copy_columns.is_some() => {
+                let portal_of = Portal::Refused(Arc::new(refusal));
+                let undo = self.names.set_portal(&portal, Some(portal_of));
+                self.pretend(&backend::Message::BindComplete, Some(undo), out);
+            }
+            Verdict::Refused(refusal) => self.refuse_pipeline(refusal.fields, out),
+            Verdict::Prepared(_) | Verdict::Stands | Verdict::Renewed(_) | Verdict::Settle => {
+                return Err(Error::OutOfOrder);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn describe(&mut self, target: Target<'_>, frame: &Frame, out: &mut Outbox) {
+        match target {
+            Target::Statement(name) => match self.names.statement(name) {
+                None => self.refuse_pipeline(reply::no_statement(name), out),
+                Some(prepared) if prepared.refused.is_some() => {
+                    let types = prepared.types.to_vec();
+                    self.pretend(&backend::Message::ParameterDescription { types }, None, out);
+                    self.pretend(&backend::Message::NoData, None, out);
+                }
+                Some(_) => {
+                    self.ledger.push(Owed::DescribeStatement);
+                    self.forward(frame, out);
+                }
+            },
+            Target::Portal(name) => match self.names.portal_mut(name) {
+                None => self.refuse_pipeline(self.unknown_portal(name), out),
+                Some(Portal::Refused(_)) => self.pretend(&backend::Message::NoData, None, out),
+                Some(Portal::Run { run, described }) => {
+                    let run = *run;
+                    *described = true;
+                    self.ledger.push(Owed::DescribePortal(run, Asker::Client));
+                    self.forward(frame, out);
+                }
+            },
+        }
+    }
+
+    pub(super) fn execute(&mut self, portal: String, frame: Frame, out: &mut Outbox) {
+        match self.names.portal(&portal) {
+            None => self.refuse_pipeline(self.unknown_portal(&portal), out),
+            Some(Portal::Refused(refusal)) => {
+                let refusal = Refusal::clone(refusal);
+                self.refuse_copy(refusal, out);
+            }
+            Some(Portal::Run { run, .. }) => {
+                let run = *run;
+                let purpose = Purpose::Again(run);
+                let then = Then::Execute { portal, run };
+                self.wait(ask(purpose), frame, then, Settle::NotNeeded, out);
+            }
+        }
+    }
+
+    pub(super) fn execute_decided(
+        &mut self,
+        portal: &str,
+        id: RunId,
+        verdict: Verdict,
+        pending: &Pending,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        match verdict {
+            Verdict::Stands => {}
+            Verdict::Renewed(renewed) => {
+                if let Some(run) = self.runs.get_mut(id) {
+                    run.renew(*renewed);
+                }
+                // The masks may be others: the rows have to be looked at again.
+                if let Some(Portal::Run { described, .. }) = self.names.portal_mut(portal) {
+                    *described = false;
+                }
+            }
+            Verdict::Refused(refusal) if refusal.copy_columns.is_some() => {
+                self.refuse_copy(refusal, out);
+                return Ok(());
+            }
+            Verdict::Refused(refusal) => {
+                self.refuse_pipeline(refusal.fields, out);
+                return Ok(());
+            }
+            Verdict::Permitted(_) | Verdict::Prepared(_) | Verdict::Settle => {
+                return Err(Error::OutOfOrder);
+            }
+        }
+        self.describe_for_masks(portal, id, out);
+        let now = self.now;
+        let Some(run) = self.runs.get_mut(id) else {
+            return Err(Error::OutOfOrder);
+        };
+        run.start(now);
+        let takes_data = run.takes_data();
+        self.state.sending(run.facts());
+        self.ledger.push(Owed::Execute(id));
+        self.forward(&pending.frame, out);
+        if takes_data {
+            self.mode = Mode::Opening(Via::Pipeline);
+            send(&Message::Flush, out);
+        }
+        Ok(())
+    }
+
+    /// Asks the upstream what the rows will be, unless the client did: masks are built from that.
+    fn describe_for_masks(&mut self, name: &str, run: RunId, out: &mut Outbox) {
+        let Some(Portal::Run { described, .. }) = self.names.portal_mut(name) else {
+            return;
+        };
+        if !self.runs.get(run).is_some_and(Run::needs_description) {
+            return;
+        }
+        if std::mem::replace(described, true) {
+            return;
+        }
+        self.ledger.push(Owed::DescribePortal(run, Asker::Gateway));
+        send(&Message::Describe(Target::Portal(name)), out);
+    }
+
+    /// A `COPY … FROM STDIN` that was refused is executed: nothing else may be under way when the client begins to send.
+    fn refuse_copy(&mut self, refusal: Refusal, out: &mut Outbox) {
+        if self.ledger.is_empty() {
+            self.refuse(refusal, Via::Pipeline, out);
+            return;
+        }
+        // What is under way may fail first; then the client is told that, and its data is dropped by the rule for failed pipelines.
+        if self.ledger.needs_flush() {
+            send(&Message::Flush, out);
+        }
+        self.mode = Mode::Refusing(Box::new(refusal));
+    }
+
+    pub(super) fn close(&mut self, target: Target<'_>, frame: &Frame, out: &mut Outbox) {
+        match target {
+            Target::Statement(name) => {
+                let pretended = self
+                    .names
+                    .statement(name)
+                    .is_some_and(|prepared| prepared.refused.is_some());
+                self.state.prepared(name, None);
+                let undo = self.names.set_statement(name, None);
+                if pretended {
+                    self.pretend(&backend::Message::CloseComplete, Some(undo), out);
+                } else {
+                    self.ledger.push_with(Owed::Close(None), Some(undo));
+                    self.forward(frame, out);
+                }
+            }
+            Target::Portal(name) => {
+                let run = match self.names.portal(name) {
+                    Some(Portal::Refused(_)) => {
+                        let undo = self.names.set_portal(name, None);
+                        self.pretend(&backend::Message::CloseComplete, Some(undo), out);
+                        return;
+                    }
+                    Some(Portal::Run { run, .. }) => Some(*run),
+                    None => None,
+                };
+                let undo = self.names.set_portal(name, None);
+                self.state.closing(name);
+                self.ledger.push_with(Owed::Close(run), Some(undo));
+                self.forward(frame, out);
+            }
+        }
+    }
+
+    pub(super) fn sync(&mut self, frame: &Frame, out: &mut Outbox) {
+        self.mode = Mode::Ready;
+        self.ledger.push(Owed::Sync);
+        self.pipeline = Pipeline::Empty;
+        out.upstream.push(frame.bytes().clone());
+    }
+
+    /// Refuses within a pipeline: the upstream is made to fail at the same place, the rest up to `Sync` is skipped.
+    pub(super) fn refuse_pipeline(&mut self, fields: Fields, out: &mut Outbox) {
+        self.mode = Mode::Skipping;
+        let untouched = self.status == TransactionStatus::Idle
+            && self.pipeline == Pipeline::Empty
+            && self.ledger.is_empty();
+        if untouched {
+            reply::write_error(&fields, &mut out.client);
+            return;
+        }
+        let fields = match self.status {
+            TransactionStatus::Failed if self.ledger.is_empty() => reply::failed_transaction(),
+            _ => fields,
+        };
+        self.ledger.push(Owed::PoisonPipeline(Some(fields)));
+        self.poison_pipeline(out);
+    }
+
+    /// Makes the upstream fail: there is no statement of that name.
+    pub(super) fn poison_pipeline(&mut self, out: &mut Outbox) {
+        let bind = Message::Bind {
+            portal: "",
+            statement: POISON,
+            formats: Vec::new(),
+            parameters: Vec::new(),
+            results: Vec::new(),
+        };
+        send(&bind, out);
+        send(&Message::Flush, out);
+    }
+
+    fn unknown_portal(&self, name: &str) -> Fields {
+        if self.state.scope().cursors.contains_key(name) {
+            reply::cursor_as_portal(name)
+        } else {
+            reply::no_portal(name)
+        }
+    }
+
+    fn forward(&mut self, frame: &Frame, out: &mut Outbox) {
+        self.pipeline = Pipeline::Begun;
+        out.upstream.push(frame.bytes().clone());
+    }
+}
+
+const fn ask(purpose: Purpose) -> Ask {
+    Ask {
+        purpose,
+        transaction: Transaction::Own,
+        settled: Settled::No,
+    }
+}

@@ -1,0 +1,213 @@
+//! When something fails: the upstream reports an error, or we stop what it is doing.
+
+use crate::gateway::reply;
+use crate::gateway::session::ledger::{Entry, Owed};
+use crate::gateway::session::names::{Portal, Undo};
+use crate::gateway::session::run::{Outcome, RunId};
+use crate::gateway::session::simple::POISON;
+use crate::gateway::session::{Error, Mode, Outbox, Session, Via, Voice, send};
+use crate::wire::error::{Fields, Severity};
+use crate::wire::frontend::Message;
+
+impl Session {
+    pub(super) fn failed(&mut self, fields: Fields, out: &mut Outbox) -> Result<(), Error> {
+        self.state.failed();
+        self.turn = self.now;
+        if matches!(fields.severity, Severity::Fatal | Severity::Panic) {
+            let told = self.guarded_report(fields);
+            self.report(&told, out);
+            return Ok(());
+        }
+        match self.ledger.front_mut() {
+            None => Err(Error::Upstream("an error out of place")),
+            // A deferred constraint, as the transaction of the pipeline ends. `ReadyForQuery` follows.
+            Some(Owed::Sync) => {
+                let told = self.guarded_report(fields);
+                self.report(&told, out);
+                Ok(())
+            }
+            Some(Owed::PoisonQuery(refusal)) => {
+                if let Some(refusal) = refusal.take() {
+                    self.report(&refusal, out);
+                }
+                Ok(())
+            }
+            Some(Owed::Query(runs)) => {
+                let rest: Vec<RunId> = runs.drain(..).collect();
+                self.query_failed(&rest, fields, out);
+                Ok(())
+            }
+            Some(Owed::Local(_)) => Err(Error::OutOfOrder),
+            Some(
+                Owed::Parse
+                | Owed::Bind(_)
+                | Owed::DescribeStatement
+                | Owed::DescribePortal(..)
+                | Owed::Execute(_)
+                | Owed::Close(_)
+                | Owed::PoisonPipeline(_),
+            ) => {
+                self.pipeline_failed(fields, out);
+                Ok(())
+            }
+        }
+    }
+
+    /// A statement of a query string failed; the rest of the string is not run.
+    fn query_failed(&mut self, runs: &[RunId], fields: Fields, out: &mut Outbox) {
+        let mut outcome = None;
+        if let Some(first) = runs.first() {
+            let (told, came) = self.told(*first, fields);
+            self.report(&told, out);
+            outcome = Some(came);
+        } else {
+            // All statements had succeeded: the transaction failed as it ended.
+            let told = self.guarded_report(fields);
+            self.report(&told, out);
+        }
+        for run in runs {
+            let outcome = outcome.take().unwrap_or(Outcome::Skipped);
+            self.runs.finish(*run, outcome, self.now, out);
+            self.runs.remove(*run, self.now, out);
+        }
+        if matches!(self.mode, Mode::CopyIn(_, Via::Query)) {
+            self.mode = Mode::Opening(Via::Query);
+        }
+    }
+
+    /// A message of a pipeline failed; the upstream skips to `Sync`, and so do we.
+    fn pipeline_failed(&mut self, fields: Fields, out: &mut Outbox) {
+        match self.ledger.front_mut() {
+            Some(Owed::PoisonPipeline(refusal)) => {
+                if let Some(refusal) = refusal.take() {
+                    self.report(&refusal, out);
+                }
+            }
+            Some(Owed::Execute(run)) => {
+                let run = *run;
+                let (told, outcome) = self.told(run, fields);
+                self.report(&told, out);
+                self.runs.finish(run, outcome, self.now, out);
+            }
+            Some(Owed::Bind(run) | Owed::DescribePortal(run, _)) => {
+                let run = *run;
+                // Planning and parameters can carry values, too.
+                let guarded = self.runs.get(run).is_some_and(|run| run.is_guarded());
+                let told = if guarded {
+                    reply::scrubbed(&fields)
+                } else {
+                    reply::clipped(fields.clone())
+                };
+                self.report(&told, out);
+                self.runs
+                    .finish(run, Outcome::Failed(Box::new(fields)), self.now, out);
+            }
+            _ => {
+                let told = self.guarded_report(fields);
+                self.report(&told, out);
+            }
+        }
+        let (skipped, synced) = self.ledger.skip_to_sync();
+        self.take_back(skipped, out);
+        if !synced && !matches!(self.mode, Mode::Closed) {
+            self.mode = Mode::Skipping;
+        }
+    }
+
+    /// What the upstream skipped never happened.
+    fn take_back(&mut self, skipped: Vec<Entry>, out: &mut Outbox) {
+        let oldest = skipped.len().saturating_sub(1);
+        for (index, entry) in skipped.into_iter().enumerate() {
+            let failed = index == oldest;
+            match entry.owed {
+                Owed::Bind(run) => self.runs.remove(run, self.now, out),
+                Owed::Execute(run) if !failed => {
+                    self.runs.finish(run, Outcome::Skipped, self.now, out);
+                }
+                Owed::Query(runs) => {
+                    for run in runs {
+                        self.runs.remove(run, self.now, out);
+                    }
+                }
+                _ => {}
+            }
+            if let Some(undo) = entry.undo {
+                self.undo(undo, failed);
+            }
+        }
+    }
+
+    fn undo(&mut self, undo: Undo, failed: bool) {
+        let name = match &undo {
+            Undo::Statement(name, _) => Some(name.clone()),
+            Undo::Portal(..) => None,
+        };
+        self.names.undo(undo, failed);
+        if let Some(name) = name {
+            let facts = self
+                .names
+                .statement(&name)
+                .and_then(|prepared| prepared.facts.clone());
+            self.state.prepared(&name, facts);
+        }
+    }
+
+    /// What the client is told of a failure, and what is recorded.
+    fn told(&self, run: RunId, fields: Fields) -> (Fields, Outcome) {
+        let stopped = self.runs.get(run).and_then(|run| run.stopped().cloned());
+        match stopped {
+            Some(stopped) => (stopped.clone(), Outcome::Stopped(Box::new(stopped))),
+            None => (
+                self.guarded_report(fields.clone()),
+                Outcome::Failed(Box::new(fields)),
+            ),
+        }
+    }
+
+    fn report(&self, fields: &Fields, out: &mut Outbox) {
+        if self.voice == Voice::Speaking {
+            reply::write_error(fields, &mut out.client);
+        }
+    }
+
+    /// The client is told that a statement failed which the upstream has, or may have, carried out: the upstream is made to fail, and what it
+    /// goes on to say is kept from the client until it is ready.
+    pub(super) fn interrupt(&mut self, fields: &Fields, out: &mut Outbox) {
+        self.report(fields, out);
+        self.voice = Voice::Muted;
+        if self.is_query() || self.ledger.has_sync() {
+            return;
+        }
+        self.mode = Mode::Skipping;
+        self.ledger.push(Owed::PoisonPipeline(None));
+        self.poison_pipeline(out);
+    }
+
+    /// Fails the open transaction; the upstream's `ReadyForQuery` then goes to the client.
+    pub(super) fn fail_transaction(&mut self, out: &mut Outbox) {
+        self.ledger.push(Owed::PoisonQuery(None));
+        send(&Message::Query { sql: POISON }, out);
+    }
+
+    /// The transaction is over, and with it its portals.
+    pub(super) fn end_portals(&mut self, out: &mut Outbox) {
+        if !self.ledger.is_empty() {
+            // The next pipeline has begun already; its portals must stay. What is left over of this one goes with the next end.
+            return;
+        }
+        self.names.drop_portals();
+        let over: Vec<RunId> = self.runs.by_id.keys().copied().collect();
+        for run in over {
+            self.runs.remove(run, self.now, out);
+        }
+    }
+
+    /// A portal's run.
+    #[must_use]
+    pub fn portal_run(&self, name: &str) -> Option<RunId> {
+        match self.names.portal(name)? {
+            Portal::Run { run, .. } => Some(*run),
+            Portal::Refused(_) => None,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What the upstream still owes an answer to, in order, and what must be taken back when it skips it.
+
+use std::collections::VecDeque;
+
+use crate::gateway::session::names::Undo;
+use crate::gateway::session::run::RunId;
+use crate::wire::error::Fields;
+
+/// One answer that is awaited.
+#[derive(Debug)]
+pub enum Owed {
+    /// `ParseComplete`.
+    Parse,
+    /// `BindComplete`.
+    Bind(RunId),
+    /// `ParameterDescription` and what the rows will be.
+    DescribeStatement,
+    /// What the rows of a portal will be.
+    DescribePortal(RunId, Asker),
+    /// Rows and the end of an execution.
+    Execute(RunId),
+    /// `CloseComplete`.
+    Close(Option<RunId>),
+    /// `ReadyForQuery` after a pipeline.
+    Sync,
+    /// The results of a query string, one run a statement, and `ReadyForQuery`.
+    Query(VecDeque<RunId>),
+    /// The error that we provoke in a pipeline, so that the upstream fails where we refused; the client is told this instead.
+    PoisonPipeline(Option<Fields>),
+    /// The same as a query of its own; after it `ReadyForQuery`.
+    PoisonQuery(Option<Fields>),
+    /// Nothing: these bytes of ours go to the client when their turn comes.
+    Local(Vec<u8>),
+}
+
+/// Who wants to know what the rows will be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// The client.
+    Client,
+    /// We do, to build the masks; the client did not ask.
+    Gateway,
+}
+
+/// An awaited answer with what to take back if it never comes.
+#[derive(Debug)]
+pub struct Entry {
+    /// What is owed.
+    pub owed: Owed,
+    /// What was assumed when it was asked for.
+    pub undo: Option<Undo>,
+}
+
+/// All awaited answers.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    entries: VecDeque<Entry>,
+}
+
+impl Ledger {
+    /// Whether nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Notes a new debt.
+    pub fn push(&mut self, owed: Owed) {
+        self.push_with(owed, None);
+    }
+
+    /// Notes a new debt and what to take back if it is skipped.
+    pub fn push_with(&mut self, owed: Owed, undo: Option<Undo>) {
+        self.entries.push_back(Entry { owed, undo });
+    }
+
+    /// What is owed next.
+    pub fn front(&self) -> Option<&Owed> {
+        self.entries.front().map(|entry| &entry.owed)
+    }
+
+    /// What is owed next, to be changed.
+    pub fn front_mut(&mut self) -> Option<&mut Owed> {
+        self.entries.front_mut().map(|entry| &mut entry.owed)
+    }
+
+    /// The next debt is paid.
+    pub fn pop(&mut self) -> Option<Entry> {
+        self.entries.pop_front()
+    }
+
+    /// Whether the upstream may hold back the answers to the last messages until a `Flush`.
+    pub fn needs_flush(&self) -> bool {
+        for entry in self.entries.iter().rev() {
+            match entry.owed {
+                Owed::Parse
+                | Owed::Bind(_)
+                | Owed::DescribeStatement
+                | Owed::DescribePortal(..)
+                | Owed::Execute(_)
+                | Owed::Close(_) => return true,
+                // These end with a message that the upstream sends at once.
+                Owed::Sync | Owed::Query(_) | Owed::PoisonPipeline(_) | Owed::PoisonQuery(_) => {
+                    return false;
+                }
+                Owed::Local(_) => {}
+            }
+        }
+        false
+    }
+
+    /// The upstream failed: it skips everything up to the next `Sync`. Returns what it skips, the newest first, beginning with what
+    /// failed as the last element, and whether a `Sync` is on its way.
+    pub fn skip_to_sync(&mut self) -> (Vec<Entry>, bool) {
+        let sync = self
+            .entries
+            .iter()
+            .position(|entry| matches!(entry.owed, Owed::Sync));
+        let count = sync.unwrap_or(self.entries.len());
+        let skipped: Vec<Entry> = self.entries.drain(..count).rev().collect();
+        (skipped, sync.is_some())
+    }
+
+    /// Everything that is owed, when the connection ends.
+    pub fn drain(&mut self) -> impl Iterator<Item = Entry> + '_ {
+        self.entries.drain(..)
+    }
+
+    /// Whether a `Sync` is on its way.
+    pub fn has_sync(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| matches!(entry.owed, Owed::Sync))
+    }
+}

@@ -1,0 +1,472 @@
+//! The protocol between client and upstream as a pure machine: messages and verdicts in, bytes and acts out.
+//!
+//! Reading order: `verdict`, `run` → `ledger`, `names`, `state` → here → `simple`, `extended`, `copy` (the client's side) → `answer`,
+//! `failure` (the upstream's side).
+//!
+//! **Invariant:** a statement's bytes leave for the upstream only together with its [`run::Run`], which only a recorded permit makes. What
+//! the client is told comes in the order in which it asked, as from PostgreSQL itself.
+
+pub mod answer;
+pub mod copy;
+pub mod extended;
+pub mod failure;
+pub mod ledger;
+pub mod names;
+pub mod run;
+pub mod simple;
+pub mod state;
+pub mod verdict;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::gateway::reply;
+use crate::gateway::session::ledger::{Ledger, Owed};
+use crate::gateway::session::names::Names;
+use crate::gateway::session::run::{Outcome, Report, Run, RunId};
+use crate::gateway::session::state::State;
+use crate::gateway::session::verdict::{Ask, Refusal, Settled, Transaction, Verdict};
+use crate::wire;
+use crate::wire::backend::TransactionStatus;
+use crate::wire::error::Fields;
+use crate::wire::frame::Frame;
+use crate::wire::frontend::{self, Message};
+
+/// Why the connection cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client does not keep to the protocol.
+    #[error(transparent)]
+    Client(wire::error::Error),
+    /// The client sent a message that has no place here.
+    #[error("invalid frontend message type {0}")]
+    ClientMessage(u8),
+    /// The upstream does not keep to the protocol.
+    #[error("the upstream sent {0}")]
+    Upstream(&'static str),
+    /// The upstream sent bytes that are no message.
+    #[error("the upstream: {0}")]
+    UpstreamWire(wire::error::Error),
+    /// A pinned setting was changed behind the guard's back.
+    #[error("setting `{0}` was changed upstream")]
+    Pinned(String),
+    /// The driver fed the machine out of turn.
+    #[error("a step out of order")]
+    OutOfOrder,
+}
+
+/// What the machine wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// A message of the client.
+    Client,
+    /// Messages of the upstream; the client has to wait.
+    Upstream,
+    /// A verdict on [`Session::asking`].
+    Verdict,
+    /// Nothing more: the client said good-bye.
+    Close,
+}
+
+/// What the machine has to say and to have done.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// Messages for the client.
+    pub client: Vec<u8>,
+    /// Messages for the upstream.
+    pub upstream: Vec<Bytes>,
+    /// What to do.
+    pub acts: Vec<Act>,
+}
+
+/// Something to be done outside.
+#[derive(Debug)]
+pub enum Act {
+    /// Record what came of a statement.
+    Finished(Box<Report>),
+    /// Cancel what the upstream is doing.
+    CancelUpstream,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Session {
+    mode: Mode,
+    ledger: Ledger,
+    names: Names,
+    runs: Runs,
+    state: State,
+    status: TransactionStatus,
+    pipeline: Pipeline,
+    voice: Voice,
+    /// When the upstream last finished something; kept by the driver's clock.
+    turn: Duration,
+    now: Duration,
+}
+
+/// What messages of the client mean now.
+#[derive(Debug)]
+enum Mode {
+    /// What they say.
+    Ready,
+    /// Nothing until `Sync`.
+    Skipping,
+    /// They have to wait: one is being decided.
+    Waiting(Box<Pending>),
+    /// They have to wait: a refusal is told once the upstream owes nothing.
+    Refusing(Box<Refusal>),
+    /// They have to wait: the upstream is about to ask for data, or not.
+    Opening(Via),
+    /// Data for the upstream.
+    CopyIn(RunId, Via),
+    /// Data of a refused `COPY`, to be thrown away before the client is told.
+    Swallowing(Box<Fields>, Via),
+    /// Nothing any more.
+    Closed,
+}
+
+/// By which protocol something came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Via {
+    /// The simple one.
+    Query,
+    /// The extended one.
+    Pipeline,
+}
+
+/// A message that waits for its verdict.
+#[derive(Debug)]
+struct Pending {
+    ask: Ask,
+    frame: Frame,
+    then: Then,
+    settle: Settle,
+}
+
+/// What to do with a verdict.
+#[derive(Debug, Clone)]
+enum Then {
+    Query,
+    Parse { name: String },
+    Bind { portal: String },
+    Execute { portal: String, run: RunId },
+}
+
+/// Whether a question has to wait until the upstream owes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settle {
+    First,
+    NotNeeded,
+}
+
+/// Whether the upstream got statements since the last `Sync`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pipeline {
+    Empty,
+    Begun,
+}
+
+/// Whether answers reach the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Voice {
+    Speaking,
+    /// The client was told that a limit stopped the statement; what the upstream goes on to say is kept until it is ready.
+    Muted,
+}
+
+/// The runs that somebody may still ask about.
+#[derive(Debug, Default)]
+struct Runs {
+    by_id: HashMap<RunId, Run>,
+    last: u64,
+}
+
+impl Session {
+    /// A connection that has just become ready. `user` is the upstream role.
+    #[must_use]
+    pub fn new(user: &str) -> Self {
+        Self {
+            mode: Mode::Ready,
+            ledger: Ledger::default(),
+            names: Names::default(),
+            runs: Runs::default(),
+            state: State::new(user),
+            status: TransactionStatus::Idle,
+            pipeline: Pipeline::Empty,
+            voice: Voice::Speaking,
+            turn: Duration::ZERO,
+            now: Duration::ZERO,
+        }
+    }
+
+    /// Tells the time, by a clock that never jumps.
+    pub const fn tick(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// What is wanted next.
+    #[must_use]
+    pub fn next(&self) -> Next {
+        match &self.mode {
+            Mode::Ready | Mode::Skipping | Mode::CopyIn(..) | Mode::Swallowing(..) => Next::Client,
+            Mode::Waiting(pending) => match pending.settle {
+                Settle::First if !self.ledger.is_empty() => Next::Upstream,
+                Settle::First | Settle::NotNeeded => Next::Verdict,
+            },
+            Mode::Opening(_) | Mode::Refusing(_) => Next::Upstream,
+            Mode::Closed => Next::Close,
+        }
+    }
+
+    /// The question that waits for its verdict.
+    #[must_use]
+    pub fn asking(&self) -> Option<Ask> {
+        match &self.mode {
+            Mode::Waiting(pending) => Some(Ask {
+                transaction: self.transaction(),
+                settled: self.settled(),
+                ..pending.ask.clone()
+            }),
+            _ => None,
+        }
+    }
+
+    /// A run that was asked about.
+    #[must_use]
+    pub fn run(&self, id: RunId) -> Option<&Run> {
+        self.runs.get(id)
+    }
+
+    /// What the connection's own state is, for the analysis.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The same, to be renewed.
+    pub const fn state_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+
+    /// The transaction's state, as the upstream last said it.
+    #[must_use]
+    pub const fn status(&self) -> TransactionStatus {
+        self.status
+    }
+
+    /// Whether the upstream is in the middle of a pipeline: then it is flushed, not synced.
+    #[must_use]
+    pub const fn is_in_pipeline(&self) -> bool {
+        matches!(self.pipeline, Pipeline::Begun)
+    }
+
+    /// Whether nothing is owed and nothing waits: the connection is idle.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.ledger.is_empty() && matches!(self.mode, Mode::Ready)
+    }
+
+    /// Takes a message of the client.
+    ///
+    /// # Errors
+    /// When the client does not keep to the protocol, or nothing was wanted from it.
+    pub fn client(&mut self, frame: Frame, out: &mut Outbox) -> Result<(), Error> {
+        if self.next() != Next::Client {
+            return Err(Error::OutOfOrder);
+        }
+        if frame.kind() == frontend::kind::TERMINATE {
+            self.mode = Mode::Closed;
+            return Ok(());
+        }
+        match self.mode {
+            Mode::Ready => self.ready(frame, out),
+            Mode::Skipping => {
+                if frame.kind() == frontend::kind::SYNC {
+                    self.sync(&frame, out);
+                }
+                Ok(())
+            }
+            Mode::CopyIn(run, via) => {
+                self.copy_in(run, via, &frame, out);
+                Ok(())
+            }
+            Mode::Swallowing(_, via) => {
+                self.swallow(via, &frame, out);
+                Ok(())
+            }
+            Mode::Waiting(_) | Mode::Refusing(_) | Mode::Opening(_) | Mode::Closed => {
+                Err(Error::OutOfOrder)
+            }
+        }
+    }
+
+    fn ready(&mut self, frame: Frame, out: &mut Outbox) -> Result<(), Error> {
+        let message = Message::decode(&frame).map_err(Error::Client)?;
+        match message {
+            Message::Query { sql } => self.query(sql.into(), frame.clone(), out),
+            Message::Parse { name, sql, types } => {
+                let (name, text) = (name.to_owned(), sql.into());
+                self.parse(name, text, types.into(), frame.clone(), out);
+            }
+            Message::Bind {
+                portal, statement, ..
+            } => {
+                let (portal, statement) = (portal.to_owned(), statement.to_owned());
+                self.bind(portal, &statement, frame.clone(), out);
+            }
+            Message::Describe(target) => self.describe(target, &frame, out),
+            Message::Execute { portal, .. } => {
+                let portal = portal.to_owned();
+                self.execute(portal, frame.clone(), out);
+            }
+            Message::Close(target) => self.close(target, &frame, out),
+            Message::Flush => out.upstream.push(frame.bytes().clone()),
+            Message::Sync => self.sync(&frame, out),
+            // The rest of a COPY that has failed: PostgreSQL drops it, too.
+            Message::CopyData(_) | Message::CopyDone | Message::CopyFail { .. } => {}
+            Message::FunctionCall(_) => self.refuse_query(reply::function_call(), out),
+            Message::Password(_) => return Err(Error::ClientMessage(frame.kind())),
+            Message::Terminate => self.mode = Mode::Closed,
+        }
+        Ok(())
+    }
+
+    /// Takes the verdict that was wanted.
+    ///
+    /// # Errors
+    /// When none was.
+    pub fn decided(&mut self, verdict: Verdict, out: &mut Outbox) -> Result<(), Error> {
+        if self.next() != Next::Verdict {
+            return Err(Error::OutOfOrder);
+        }
+        let Mode::Waiting(mut pending) = std::mem::replace(&mut self.mode, Mode::Ready) else {
+            return Err(Error::OutOfOrder);
+        };
+        if matches!(verdict, Verdict::Settle) {
+            // Asked with everything settled, there is nothing more to wait for.
+            if self.settled() == Settled::Yes {
+                return Err(Error::OutOfOrder);
+            }
+            pending.settle = Settle::First;
+            self.hold(pending, out);
+            return Ok(());
+        }
+        match pending.then.clone() {
+            Then::Query => self.query_decided(verdict, &pending, out),
+            Then::Parse { name } => self.parse_decided(name, verdict, &pending, out),
+            Then::Bind { portal } => self.bind_decided(portal, verdict, &pending, out),
+            Then::Execute { portal, run } => {
+                self.execute_decided(&portal, run, verdict, &pending, out)
+            }
+        }
+    }
+
+    /// Holds a message until its verdict comes.
+    fn wait(&mut self, ask: Ask, frame: Frame, then: Then, settle: Settle, out: &mut Outbox) {
+        let settle = if self.state.is_changing() {
+            Settle::First
+        } else {
+            settle
+        };
+        let pending = Box::new(Pending {
+            ask,
+            frame,
+            then,
+            settle,
+        });
+        self.hold(pending, out);
+    }
+
+    fn hold(&mut self, pending: Box<Pending>, out: &mut Outbox) {
+        if pending.settle == Settle::First && self.ledger.needs_flush() {
+            send(&Message::Flush, out);
+        }
+        self.mode = Mode::Waiting(pending);
+    }
+
+    fn settled(&self) -> Settled {
+        if self.ledger.is_empty() {
+            Settled::Yes
+        } else {
+            Settled::No
+        }
+    }
+
+    const fn transaction(&self) -> Transaction {
+        match (self.status, self.pipeline) {
+            (TransactionStatus::Failed, _) => Transaction::Failed,
+            (TransactionStatus::Open, _) => Transaction::Open,
+            (TransactionStatus::Idle, Pipeline::Begun) => Transaction::Pipeline,
+            (TransactionStatus::Idle, Pipeline::Empty) => Transaction::Own,
+        }
+    }
+
+    /// The connection ends: whatever was under way gets its report.
+    pub fn end(&mut self, out: &mut Outbox) {
+        self.mode = Mode::Closed;
+        let mut running: Vec<RunId> = Vec::new();
+        for entry in self.ledger.drain() {
+            match entry.owed {
+                Owed::Execute(run) => running.push(run),
+                Owed::Query(runs) => running.extend(runs),
+                _ => {}
+            }
+        }
+        for run in running {
+            self.runs.finish(run, Outcome::Unknown, self.now, out);
+        }
+        let rest: Vec<RunId> = self.runs.by_id.keys().copied().collect();
+        for run in rest {
+            self.runs.finish(run, Outcome::Skipped, self.now, out);
+        }
+    }
+
+    /// Whether a `COMMIT` is on its way whose answer has not come.
+    #[must_use]
+    pub fn is_committing(&self) -> bool {
+        !self.ledger.is_empty()
+    }
+}
+
+impl Runs {
+    fn add(&mut self, run: Run) -> RunId {
+        self.last += 1;
+        let id = RunId(self.last);
+        self.by_id.insert(id, run);
+        id
+    }
+
+    fn get(&self, id: RunId) -> Option<&Run> {
+        self.by_id.get(&id)
+    }
+
+    fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// Reports what came of a run, once.
+    fn finish(&mut self, id: RunId, outcome: Outcome, now: Duration, out: &mut Outbox) {
+        if let Some(report) = self
+            .by_id
+            .get_mut(&id)
+            .and_then(|run| run.finish(outcome, now))
+        {
+            out.acts.push(Act::Finished(Box::new(report)));
+        }
+    }
+
+    /// Nobody can ask about it any more.
+    fn remove(&mut self, id: RunId, now: Duration, out: &mut Outbox) {
+        self.finish(id, Outcome::Skipped, now, out);
+        self.by_id.remove(&id);
+    }
+}
+
+/// Writes a message of ours for the upstream. What we write fits into a message.
+fn send(message: &Message<'_>, out: &mut Outbox) {
+    let mut bytes = Vec::new();
+    message.encode(&mut bytes).ok();
+    out.upstream.push(bytes.into());
+}

@@ -1,0 +1,345 @@
+//! One statement on its way: its recorded permit, how its rows pass, and what came of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audit::Recorded;
+use crate::gateway::intent::Intent;
+use crate::gateway::reply;
+use crate::model::name::ColumnId;
+use crate::policy::{Guarded, Protection};
+use crate::sql::footprint::{Facts, Kind};
+use crate::wire::backend::CopyFormat;
+use crate::wire::error::Fields;
+use crate::wire::frame::Frame;
+use crate::wire::row::RowDescription;
+
+/// Names a run within its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(pub(super) u64);
+
+/// One statement on its way.
+///
+/// **Invariant:** it holds the record of its intent; there is no other way to make one.
+///
+/// ```compile_fail
+/// use dbgate::gateway::session::run::Run;
+///
+/// fn forge(permit: dbgate::policy::Permit) -> Run {
+///     Run::new(permit, Default::default())
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Run {
+    intent: Recorded<Intent>,
+    protection: Arc<Protection>,
+    rows: Rows,
+    started: Option<Duration>,
+    sent: Sent,
+    stopped: Option<Box<Fields>>,
+    reported: bool,
+}
+
+/// How rows pass to the client.
+#[derive(Debug)]
+pub enum Rows {
+    /// It is not known yet what they are: none may pass.
+    Unknown,
+    /// As they are.
+    Clean,
+}
+
+/// How much has passed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Rows or lines.
+    pub rows: u64,
+    /// Bytes of messages.
+    pub bytes: u64,
+}
+
+/// What came of a statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It succeeded, and this is its command tag.
+    Done(String),
+    /// It failed with this report of the upstream's.
+    Failed(Box<Fields>),
+    /// We stopped it.
+    Stopped(Box<Fields>),
+    /// It was never run: something before it failed, or nobody executed it.
+    Skipped,
+    /// The connection was lost before the answer came.
+    Unknown,
+}
+
+/// What is recorded about the end of a statement.
+#[derive(Debug)]
+pub struct Report {
+    /// The record of its intent.
+    pub intent: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// How much the client received.
+    pub sent: Sent,
+    /// How long it took.
+    pub took: Duration,
+    /// How many values were masked, by result column from 0.
+    pub masked: Vec<(usize, u64)>,
+}
+
+/// How much more may pass unread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Run {
+    /// A statement whose intent is on record. `protection` is what the database's columns need at this moment.
+    #[must_use]
+    pub const fn new(intent: Recorded<Intent>, protection: Arc<Protection>) -> Self {
+        Self {
+            intent,
+            protection,
+            rows: Rows::Unknown,
+            started: None,
+            sent: Sent { rows: 0, bytes: 0 },
+            stopped: None,
+            reported: false,
+        }
+    }
+
+    /// What it was permitted for.
+    #[must_use]
+    pub fn intent(&self) -> &Intent {
+        self.intent.inner()
+    }
+
+    /// What it touches.
+    #[must_use]
+    pub fn facts(&self) -> &Arc<Facts> {
+        self.intent().permit().shared_facts()
+    }
+
+    /// Whether it is a `COPY … FROM STDIN`.
+    #[must_use]
+    pub fn takes_data(&self) -> bool {
+        self.facts().kind == Kind::CopyIn && !reads_file(self.facts())
+    }
+
+    /// Whether the upstream's reports about it must carry no value.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        match self.intent().permit().guarded() {
+            Guarded::Yes => true,
+            Guarded::No => false,
+        }
+    }
+
+    /// A newer permit for the same statement takes the place of this one's.
+    pub fn renew(&mut self, renewed: Self) {
+        self.intent = renewed.intent;
+        self.protection = renewed.protection;
+        self.rows = Rows::Unknown;
+    }
+
+    /// It is being executed.
+    pub fn start(&mut self, now: Duration) {
+        self.started.get_or_insert(now);
+    }
+
+    /// Learns what its rows will be.
+    ///
+    /// # Errors
+    /// When they can't be shown with the masks they need.
+    pub fn describe(&mut self, rows: &RowDescription) -> Result<(), Fields> {
+        let permit = self.intent.inner().permit();
+        let protected = rows.fields.iter().any(|field| {
+            let id = ColumnId {
+                relation: field.table,
+                number: field.column,
+            };
+            self.protection.guard(id).is_some()
+        });
+        let fits = self.protection.is_empty() || permit.masks().len() == rows.fields.len();
+        if protected || !fits || permit.masks().iter().any(Option::is_some) {
+            return Err(reply::not_masked_yet());
+        }
+        self.rows = Rows::Clean;
+        Ok(())
+    }
+
+    /// Learns what its `COPY` data will be.
+    ///
+    /// # Errors
+    /// When it can't be shown with the masks it needs.
+    pub fn describe_copy(&mut self, _format: &CopyFormat) -> Result<(), Fields> {
+        if self
+            .intent
+            .inner()
+            .permit()
+            .masks()
+            .iter()
+            .any(Option::is_some)
+        {
+            return Err(reply::masked_copy());
+        }
+        self.rows = Rows::Clean;
+        Ok(())
+    }
+
+    /// Passes a piece of `COPY` data on. `Ok(false)`: a limit is reached.
+    ///
+    /// # Errors
+    /// When none was announced.
+    pub fn copy_row(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<bool, &'static str> {
+        self.row(frame, out)
+    }
+
+    /// How its rows pass.
+    #[must_use]
+    pub const fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// Passes one row on, masked as need be. `Ok(false)`: a limit is reached, and [`Self::stop`] has been called.
+    ///
+    /// # Errors
+    /// When the row does not fit its description, or none came.
+    pub fn row(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<bool, &'static str> {
+        let before = out.len();
+        match &mut self.rows {
+            Rows::Unknown => return Err("a row that it had not described"),
+            Rows::Clean => out.extend_from_slice(frame.bytes()),
+        }
+        let length = u64::try_from(out.len() - before).unwrap_or(u64::MAX);
+        if self.passes(1, length) {
+            return Ok(true);
+        }
+        out.truncate(before);
+        Ok(false)
+    }
+
+    /// Counts what passes; false, and stopped, when it would be more than the limits allow.
+    pub fn passes(&mut self, rows: u64, bytes: u64) -> bool {
+        let limits = self.intent.inner().permit().limits();
+        let sent = Sent {
+            rows: self.sent.rows.saturating_add(rows),
+            bytes: self.sent.bytes.saturating_add(bytes),
+        };
+        if let Some(limit) = limits.rows.filter(|limit| sent.rows > *limit) {
+            self.stopped = Some(Box::new(reply::row_limit(limit)));
+            return false;
+        }
+        if let Some(limit) = limits.bytes.filter(|limit| sent.bytes > *limit) {
+            self.stopped = Some(Box::new(reply::byte_limit(limit)));
+            return false;
+        }
+        self.sent = sent;
+        true
+    }
+
+    /// How much may pass unread: nothing unless rows are clean and no limit is near.
+    #[must_use]
+    pub fn room(&self) -> Option<Room> {
+        if self.stopped.is_some() || !matches!(self.rows, Rows::Clean) {
+            return None;
+        }
+        let limits = self.intent.inner().permit().limits();
+        let left = |limit: Option<u64>, used: u64| {
+            limit.map_or(u64::MAX, |limit| limit.saturating_sub(used))
+        };
+        let room = Room {
+            rows: left(limits.rows, self.sent.rows),
+            bytes: left(limits.bytes, self.sent.bytes),
+        };
+        (room.rows > 0 && room.bytes > 1024 * 1024).then_some(room)
+    }
+
+    /// Stops it for this reason, unless it was stopped before.
+    pub fn stop(&mut self, fields: Fields) {
+        self.stopped.get_or_insert_with(|| Box::new(fields));
+    }
+
+    /// Why it was stopped.
+    #[must_use]
+    pub fn stopped(&self) -> Option<&Fields> {
+        self.stopped.as_deref()
+    }
+
+    /// When it must have ended.
+    #[must_use]
+    pub fn deadline(&self, turn: Duration) -> Option<(Duration, Duration)> {
+        let limit = self.intent.inner().permit().limits().statement_time?;
+        let began = self.started.unwrap_or(turn).max(turn);
+        Some((began.saturating_add(limit), limit))
+    }
+
+    /// Whether the rows have to be described before they can pass.
+    #[must_use]
+    pub fn needs_description(&self) -> bool {
+        let facts = self.facts();
+        match facts.kind {
+            Kind::Insert
+            | Kind::Update
+            | Kind::Delete
+            | Kind::Merge
+            | Kind::Create
+            | Kind::Alter
+            | Kind::Drop
+            | Kind::Truncate
+            | Kind::Grant
+            | Kind::Role
+            | Kind::Do
+            | Kind::Prepare
+            | Kind::Declare => !facts.outputs.is_empty(),
+            Kind::CopyIn
+            | Kind::CopyOut
+            | Kind::Deallocate
+            | Kind::Close
+            | Kind::Set
+            | Kind::Transaction
+            | Kind::Listen
+            | Kind::Notify
+            | Kind::Lock
+            | Kind::Comment
+            | Kind::Discard
+            | Kind::Empty => false,
+            Kind::Select
+            | Kind::Explain
+            | Kind::Execute
+            | Kind::Fetch
+            | Kind::Show
+            | Kind::Call
+            | Kind::Maintain
+            | Kind::Other => true,
+        }
+    }
+
+    /// Reports what came of it, the first time.
+    pub fn finish(&mut self, outcome: Outcome, now: Duration) -> Option<Report> {
+        if std::mem::replace(&mut self.reported, true) {
+            return None;
+        }
+        let masked = Vec::new();
+        Some(Report {
+            intent: self.intent.index(),
+            kind: self.facts().kind,
+            outcome,
+            sent: self.sent,
+            took: now.saturating_sub(self.started.unwrap_or(now)),
+            masked,
+        })
+    }
+}
+
+/// Whether a `COPY` reads or writes something other than the connection.
+pub fn reads_file(facts: &Facts) -> bool {
+    use crate::sql::footprint::Hazard;
+    facts.hazards.contains(&Hazard::ServerFile) || facts.hazards.contains(&Hazard::CopyProgram)
+}

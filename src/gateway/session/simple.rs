@@ -1,0 +1,108 @@
+//! The simple protocol: a query string, and how one is refused.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::gateway::reply;
+use crate::gateway::session::ledger::Owed;
+use crate::gateway::session::verdict::{Ask, Purpose, Refusal, Settled, Transaction, Verdict};
+use crate::gateway::session::{
+    Error, Mode, Outbox, Pending, Pipeline, Session, Settle, Then, Via, send,
+};
+use crate::wire::backend::{self, TransactionStatus};
+use crate::wire::error::Fields;
+use crate::wire::frame::Frame;
+use crate::wire::frontend::Message;
+
+/// A statement that fails at the upstream, so that the transaction fails there, too; its log then says why.
+pub(super) const POISON: &str = "dbgate refused a statement";
+
+impl Session {
+    pub(super) fn query(&mut self, text: Arc<str>, frame: Frame, out: &mut Outbox) {
+        let ask = Ask {
+            purpose: Purpose::Query { text },
+            transaction: Transaction::Own,
+            settled: Settled::No,
+        };
+        // The state of the transaction must be known: a refusal has to leave the same one behind.
+        self.wait(ask, frame, Then::Query, Settle::First, out);
+    }
+
+    pub(super) fn query_decided(
+        &mut self,
+        verdict: Verdict,
+        pending: &Pending,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        match verdict {
+            Verdict::Permitted(runs) => {
+                let mut ids = VecDeque::with_capacity(runs.len());
+                let mut takes_data = false;
+                for run in runs {
+                    takes_data |= run.takes_data();
+                    if run.is_guarded() {
+                        self.state.guard();
+                    }
+                    self.state.sending(run.facts());
+                    ids.push_back(self.runs.add(run));
+                }
+                self.names.drop_unnamed();
+                self.ledger.push(Owed::Query(ids));
+                out.upstream.push(pending.frame.bytes().clone());
+                if takes_data {
+                    self.mode = Mode::Opening(Via::Query);
+                }
+                Ok(())
+            }
+            Verdict::Refused(refusal) => {
+                self.refuse(refusal, Via::Query, out);
+                Ok(())
+            }
+            Verdict::Prepared(_) | Verdict::Stands | Verdict::Renewed(_) | Verdict::Settle => {
+                Err(Error::OutOfOrder)
+            }
+        }
+    }
+
+    /// Refuses, after the client has sent its data if it is about to send some.
+    pub(super) fn refuse(&mut self, refusal: Refusal, via: Via, out: &mut Outbox) {
+        let Refusal {
+            fields,
+            copy_columns,
+        } = refusal;
+        if let Some(columns) = copy_columns {
+            let format = backend::CopyFormat {
+                overall: Default::default(),
+                columns: vec![Default::default(); usize::from(columns)],
+            };
+            reply::write(&backend::Message::CopyInResponse(format), &mut out.client);
+            self.mode = Mode::Swallowing(Box::new(fields), via);
+            return;
+        }
+        match via {
+            Via::Query => self.refuse_query(fields, out),
+            Via::Pipeline => self.refuse_pipeline(fields, out),
+        }
+    }
+
+    /// Answers a query with an error, and leaves the transaction as the server would.
+    pub(super) fn refuse_query(&mut self, fields: Fields, out: &mut Outbox) {
+        self.mode = Mode::Ready;
+        let must_fail = match (self.status, self.pipeline) {
+            (TransactionStatus::Open, _) | (TransactionStatus::Idle, Pipeline::Begun) => true,
+            (TransactionStatus::Idle, Pipeline::Empty) | (TransactionStatus::Failed, _) => false,
+        };
+        if must_fail || !self.ledger.is_empty() {
+            self.ledger.push(Owed::PoisonQuery(Some(fields)));
+            send(&Message::Query { sql: POISON }, out);
+            return;
+        }
+        let fields = match self.status {
+            TransactionStatus::Failed => reply::failed_transaction(),
+            TransactionStatus::Idle | TransactionStatus::Open => fields,
+        };
+        reply::write_error(&fields, &mut out.client);
+        let ready = backend::Message::ReadyForQuery(self.status);
+        reply::write(&ready, &mut out.client);
+    }
+}

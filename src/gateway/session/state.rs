@@ -1,0 +1,255 @@
+//! What earlier statements did to the connection, as far as it changes how later ones are read.
+//!
+//! What cannot be followed from here (a function may set the search path, a rollback sets it back) makes the state *stale*: the driver
+//! asks the upstream before the next decision.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::name::ObjectName;
+use crate::sql::Scope;
+use crate::sql::footprint::{Effect, Facts, Kind};
+use crate::sql::scope::Temporaries;
+use crate::wire::backend::TransactionStatus;
+
+/// The connection's own state.
+#[derive(Debug)]
+pub struct State {
+    scope: Scope,
+    freshness: Freshness,
+    /// Whether the open transaction has changed settings or temporary objects.
+    transaction: Touched,
+    definitions: Definitions,
+    flight: Flight,
+    guarded: Guard,
+}
+
+/// Whether search path and temporary objects are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Freshness {
+    Fresh,
+    Stale,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Touched {
+    No,
+    Yes,
+}
+
+/// Whether what is under way may change the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flight {
+    Harmless,
+    Changing,
+}
+
+/// Whether the open transaction has come near protected data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guard {
+    Clear,
+    Near,
+}
+
+/// Whether the catalog that everybody sees is what this connection sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Definitions {
+    /// It is.
+    Known,
+    /// This connection has changed definitions in a transaction that is still open: nobody else sees them.
+    Uncommitted,
+    /// Definitions were changed: the catalog must be read again.
+    Outdated,
+}
+
+impl State {
+    pub(super) fn new(user: &str) -> Self {
+        Self {
+            scope: Scope::new(user),
+            freshness: Freshness::Stale,
+            transaction: Touched::No,
+            definitions: Definitions::Known,
+            flight: Flight::Harmless,
+            guarded: Guard::Clear,
+        }
+    }
+
+    /// For the analysis.
+    #[must_use]
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Whether search path and temporary objects must be asked for before the next decision.
+    #[must_use]
+    pub const fn is_stale(&self) -> bool {
+        matches!(self.freshness, Freshness::Stale)
+    }
+
+    /// Whether the catalog must be read again, or cannot tell.
+    #[must_use]
+    pub const fn definitions(&self) -> Definitions {
+        self.definitions
+    }
+
+    /// The upstream has told search path and temporary relations.
+    pub fn renew(&mut self, search_path: Vec<String>, temporary: Temporaries) {
+        self.scope.search_path = search_path;
+        self.scope.temporary = temporary;
+        self.freshness = Freshness::Fresh;
+    }
+
+    /// The catalog was read again.
+    pub fn refreshed(&mut self) {
+        if self.definitions == Definitions::Outdated {
+            self.definitions = Definitions::Known;
+        }
+    }
+
+    /// The functions the policy of this moment vouches for.
+    pub fn trust(&mut self, trusted: &BTreeSet<ObjectName>) {
+        if self.scope.trusted != *trusted {
+            self.scope.trusted.clone_from(trusted);
+        }
+    }
+
+    /// Whether something under way may change the state, so that the next decision has to wait for it.
+    #[must_use]
+    pub const fn is_changing(&self) -> bool {
+        matches!(self.flight, Flight::Changing)
+    }
+
+    /// Whether the open transaction has come near protected data.
+    #[must_use]
+    pub const fn is_guarded(&self) -> bool {
+        matches!(self.guarded, Guard::Near)
+    }
+
+    pub(super) fn guard(&mut self) {
+        self.guarded = Guard::Near;
+    }
+
+    /// A statement is about to be executed.
+    pub(super) fn sending(&mut self, facts: &Facts) {
+        self.scope
+            .written
+            .extend(facts.footprint.relations_written.iter().copied());
+        if self.matters(facts) {
+            self.flight = Flight::Changing;
+        }
+    }
+
+    fn matters(&self, facts: &Facts) -> bool {
+        if may_run_anything(facts) {
+            return true;
+        }
+        match &facts.effect {
+            Effect::None | Effect::Begin => false,
+            // They take back what the transaction did, or show it to everybody.
+            Effect::Commit | Effect::Rollback | Effect::Savepoint => {
+                self.transaction == Touched::Yes || self.definitions != Definitions::Known
+            }
+            Effect::Prepare { .. }
+            | Effect::Deallocate(_)
+            | Effect::Declare { .. }
+            | Effect::Close(_)
+            | Effect::Settings
+            | Effect::SearchPath { .. }
+            | Effect::Temporary(_)
+            | Effect::Catalog
+            | Effect::Discard => true,
+        }
+    }
+
+    /// A statement has succeeded.
+    pub(super) fn completed(&mut self, facts: &Facts) {
+        if may_run_anything(facts) {
+            self.touch();
+        }
+        match &facts.effect {
+            Effect::None | Effect::Begin => {}
+            Effect::Commit | Effect::Rollback | Effect::Savepoint => self.rewind(),
+            Effect::Prepare { name, inner } => self.prepared(name, Some(Arc::clone(inner))),
+            Effect::Deallocate(Some(name)) => self.prepared(name, None),
+            Effect::Deallocate(None) => self.scope.prepared.clear(),
+            Effect::Declare { name, inner } => {
+                self.scope.cursors.insert(name.clone(), Arc::clone(inner));
+            }
+            Effect::Close(Some(name)) => {
+                self.scope.cursors.remove(name);
+            }
+            Effect::Close(None) => self.scope.cursors.clear(),
+            Effect::Settings | Effect::SearchPath { .. } | Effect::Temporary(_) => self.touch(),
+            Effect::Catalog => {
+                self.touch();
+                self.definitions = Definitions::Uncommitted;
+            }
+            Effect::Discard => {
+                self.scope.prepared.clear();
+                self.scope.cursors.clear();
+                self.touch();
+            }
+        }
+    }
+
+    /// Something has failed: what the transaction did may be undone.
+    pub(super) fn failed(&mut self) {
+        self.rewind();
+    }
+
+    /// What a name of a prepared statement means.
+    pub(super) fn prepared(&mut self, name: &str, facts: Option<Arc<Facts>>) {
+        match facts {
+            Some(facts) => self.scope.prepared.insert(name.to_owned(), facts),
+            None => self.scope.prepared.remove(name),
+        };
+    }
+
+    /// A portal is closed by the protocol; it may be a cursor.
+    pub(super) fn closing(&mut self, name: &str) {
+        self.scope.cursors.remove(name);
+    }
+
+    /// The upstream owes nothing more.
+    pub(super) fn settle(&mut self) {
+        self.flight = Flight::Harmless;
+    }
+
+    /// The upstream is ready.
+    pub(super) fn ready(&mut self, status: TransactionStatus) {
+        if status != TransactionStatus::Idle {
+            return;
+        }
+        self.rewind();
+        self.transaction = Touched::No;
+        self.guarded = Guard::Clear;
+        if self.definitions == Definitions::Uncommitted {
+            self.definitions = Definitions::Outdated;
+        }
+    }
+
+    fn touch(&mut self) {
+        self.freshness = Freshness::Stale;
+        self.transaction = Touched::Yes;
+    }
+
+    fn rewind(&mut self) {
+        if self.transaction == Touched::Yes {
+            self.freshness = Freshness::Stale;
+        }
+    }
+}
+
+/// Whether a statement may do things that its facts do not list: set settings, create temporary objects.
+fn may_run_anything(facts: &Facts) -> bool {
+    matches!(facts.kind, Kind::Do | Kind::Call)
+        || facts.opaque.is_some()
+        || facts
+            .footprint
+            .calls
+            .iter()
+            .any(|oid| *oid >= FIRST_USER_OID)
+}
+
+/// `FirstNormalObjectId`: what comes with PostgreSQL has smaller numbers.
+const FIRST_USER_OID: u32 = 16_384;

@@ -1,0 +1,108 @@
+//! What the session asks before a statement goes on, and what it is told.
+
+use std::sync::Arc;
+
+use crate::gateway::session::run::{Run, RunId};
+use crate::sql::footprint::Facts;
+use crate::wire::error::Fields;
+use crate::wire::frame::Frame;
+
+/// A question: may this go to the upstream?
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// What.
+    pub purpose: Purpose,
+    /// In which transaction.
+    pub transaction: Transaction,
+    /// Whether the upstream owes nothing: only then its state is known and may be asked for.
+    pub settled: Settled,
+}
+
+/// What shall go to the upstream.
+#[derive(Debug, Clone)]
+pub enum Purpose {
+    /// A query string, to be run at once.
+    Query {
+        /// All of it.
+        text: Arc<str>,
+    },
+    /// A statement, to be prepared only.
+    Prepare {
+        /// Its name.
+        name: Arc<str>,
+        /// Its text.
+        text: Arc<str>,
+        /// The parameter types the client declared.
+        types: Arc<[u32]>,
+    },
+    /// A prepared statement with its parameters: to be planned, then run.
+    Bind {
+        /// Its text.
+        text: Arc<str>,
+        /// The parameter types the client declared.
+        types: Arc<[u32]>,
+        /// The whole `Bind`, which has the parameters.
+        frame: Frame,
+    },
+    /// A run that was permitted before, to go on by the policy of this moment.
+    Again(RunId),
+}
+
+/// Whether the upstream owes nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// It owes nothing.
+    Yes,
+    /// Answers are on their way.
+    No,
+}
+
+/// The transaction a statement would run in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transaction {
+    /// One of its own.
+    Own,
+    /// That of the pipeline, which holds what ran before it in the pipeline.
+    Pipeline,
+    /// A block that is open.
+    Open,
+    /// A block that has failed.
+    Failed,
+}
+
+/// The answer.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It may run: one run for each statement of a query string, one for a `Bind`.
+    Permitted(Vec<Run>),
+    /// It may be prepared.
+    Prepared(Arc<Facts>),
+    /// What was permitted stands.
+    Stands,
+    /// What was permitted is replaced by a newer permit for the same statement.
+    Renewed(Box<Run>),
+    /// No.
+    Refused(Refusal),
+    /// That can only be told when the upstream owes nothing.
+    Settle,
+}
+
+/// A no, and how to say it.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    /// What the client is told.
+    pub fields: Fields,
+    /// For `COPY … FROM STDIN`: how many columns the client shall believe in until it has sent its data.
+    ///
+    /// Old psql would run the data as commands if the refusal came first (CVE-2026-6464).
+    pub copy_columns: Option<u16>,
+}
+
+impl From<Fields> for Refusal {
+    fn from(fields: Fields) -> Self {
+        Self {
+            fields,
+            copy_columns: None,
+        }
+    }
+}
