@@ -29,6 +29,12 @@ impl Name {
         Self(format!("{PREFIX}{}{tail}", person.trim_end_matches('_')))
     }
 
+    /// Whose lease it is.
+    #[must_use]
+    pub fn session(&self) -> Option<SessionId> {
+        session(self.0.strip_prefix(PREFIX)?)
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -55,14 +61,13 @@ fn person(display: &str) -> String {
     }
 }
 
-/// Whether the part after the prefix is `person_session` or `person_session_number`.
-fn has_session(rest: &str) -> bool {
+/// The session in the part after the prefix, which is `person_session` or `person_session_number`.
+fn session(rest: &str) -> Option<SessionId> {
     let rest = match rest.rsplit_once('_') {
         Some((before, number)) if number.bytes().all(|b| b.is_ascii_digit()) => before,
         _ => rest,
     };
-    rest.rsplit_once('_')
-        .is_some_and(|(_, session)| session.parse::<SessionId>().is_ok())
+    rest.rsplit_once('_')?.1.parse().ok()
 }
 
 impl fmt::Display for Name {
@@ -78,7 +83,9 @@ impl FromStr for Name {
         let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
         match text.strip_prefix(PREFIX) {
             // Roles of other purposes may share the prefix; a session's id they do not have.
-            Some(rest) if text.len() <= LONGEST && rest.bytes().all(ok) && has_session(rest) => {
+            Some(rest)
+                if text.len() <= LONGEST && rest.bytes().all(ok) && session(rest).is_some() =>
+            {
                 Ok(Self(text.to_owned()))
             }
             _ => Err(NameError(text.to_owned())),

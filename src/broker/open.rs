@@ -1,0 +1,502 @@
+//! How a session begins, goes on and is ended by people: asked for, granted, opened, renewed, taken up after a restart, killed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::audit::event::{Action, Client, Event};
+use crate::broker::lease::{self, Command};
+use crate::broker::place::Place;
+use crate::broker::session::{Session, Terms};
+use crate::broker::{Ask, Broker, Error, Handle, record, request};
+use crate::model::name::DatabaseName;
+use crate::model::secret::Secret;
+use crate::model::session::{CloseReason, SessionId};
+use crate::model::subject::Subject;
+use crate::model::time::Timestamp;
+use crate::policy::Policy;
+use crate::policy::document::allow::Power;
+use crate::policy::open::{self, Grant, Opening};
+use crate::store;
+use crate::store::request::{Request, RequestKind, RequestState};
+use crate::store::session::{Credential, Phase, SessionFilter, SessionState};
+use crate::store::token::Digest;
+use crate::wire::scram::{CLIENT_ITERATIONS, Verifier};
+
+/// What came of asking for a session.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is open.
+    Granted {
+        /// The session.
+        session: Arc<Session>,
+        /// What its clients prove to know; it is shown once.
+        secret: Secret<String>,
+    },
+    /// People have to agree first.
+    Pending(Box<Request>),
+}
+
+impl Ask {
+    /// What an open session was asked for.
+    pub(super) fn of(session: &Session) -> Self {
+        Self {
+            database: session.database.clone(),
+            reason: Some(session.reason.clone()).filter(|reason| !reason.is_empty()),
+            duration: Some(Duration::from_secs(session.terms.seconds)),
+            access: session.access,
+            request: session.request.clone(),
+            family: session.family.clone(),
+        }
+    }
+
+    /// Why, unless nothing was said.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref().filter(|reason| !reason.is_empty())
+    }
+
+    /// The question to the policy.
+    pub(super) fn question<'a>(
+        &'a self,
+        subject: &'a Subject,
+        database: &'a DatabaseName,
+        approved: bool,
+        now: Timestamp,
+    ) -> open::Ask<'a> {
+        open::Ask {
+            subject,
+            database,
+            access: self.access,
+            duration: self.duration,
+            reason: self.reason(),
+            approved,
+            now,
+        }
+    }
+}
+
+impl Broker {
+    /// Opens a session, or puts it up for review.
+    ///
+    /// # Errors
+    /// When the policy refuses it, the approval it brings does not fit, or the lease cannot be made.
+    pub async fn open_session(
+        &self,
+        subject: &Subject,
+        ask: Ask,
+        client: Option<Client>,
+    ) -> Result<Outcome, Error> {
+        if *self.stopping.borrow() {
+            return Err(Error::Stopping);
+        }
+        let place = Arc::clone(self.place(subject, &ask.database)?);
+        let context = record::asked(subject, Some(&ask.database), ask.reason(), client.clone());
+        let requested = Action::SessionRequested {
+            access: ask.access,
+            seconds: ask.duration.map_or(0, |span| span.as_secs()),
+        };
+        // Not waited for: what follows is appended behind it, and waited for.
+        self.core
+            .log
+            .enqueue(Event::new(context.clone(), requested))?;
+        let policy = self.policy();
+        let now = self.core.clock.now();
+        let mut opening = open::open(&policy, &ask.question(subject, &ask.database, false, now));
+        let mut approved = false;
+        if let (Opening::Review(_), Some(id)) = (&opening, &ask.request) {
+            approved = self.use_approval(subject, &ask, id).await?;
+            if approved {
+                opening = open::open(&policy, &ask.question(subject, &ask.database, true, now));
+            }
+        }
+        match opening {
+            Opening::Refused(denial) => {
+                let refused = Action::SessionRefused {
+                    access: ask.access,
+                    decision: Some(record::denied(&policy, &denial)),
+                    error: denial.message.as_str().into(),
+                };
+                self.core.log.append(Event::new(context, refused)).await?;
+                Err(Error::Denied(denial))
+            }
+            Opening::Review(demand) => {
+                let request = self.request_session(subject, &ask, &demand, client).await?;
+                Ok(Outcome::Pending(Box::new(request)))
+            }
+            Opening::Granted(grant) => {
+                self.grant(subject, ask, &place, (&policy, &grant, approved))
+                    .await
+            }
+        }
+    }
+
+    /// Uses up the approval of a session that is about to be opened. A request for a statement stays for the statement.
+    async fn use_approval(
+        &self,
+        subject: &Subject,
+        ask: &Ask,
+        id: &crate::model::session::RequestId,
+    ) -> Result<bool, Error> {
+        let found = self.core.store.request(id).await?;
+        let request = found
+            .filter(|request| request.subject.id == subject.id)
+            .ok_or_else(|| Error::NoRequest(id.clone()))?;
+        match (request.kind, request.state) {
+            (RequestKind::Statement, _) | (RequestKind::Session, RequestState::Pending) => {
+                Ok(false)
+            }
+            (RequestKind::Session, RequestState::Approved) => {
+                let binding = request::session_binding(subject, ask);
+                let used = self
+                    .desk
+                    .spend(id.clone(), subject.id.clone(), binding)
+                    .await?;
+                used.map(|_| true).ok_or(Error::OtherRequest)
+            }
+            (RequestKind::Session, state) => Err(Error::Settled(state)),
+        }
+    }
+
+    async fn grant(
+        &self,
+        subject: &Subject,
+        ask: Ask,
+        place: &Arc<Place>,
+        (policy, grant, approved): (&Policy, &Grant, bool),
+    ) -> Result<Outcome, Error> {
+        let now = self.core.clock.now();
+        let (secret, verifier) = self.credential()?;
+        let terms = Terms::new(grant, approved);
+        let kept = store::session::Session {
+            id: SessionId::random(&*self.core.entropy),
+            subject: subject.clone(),
+            family: ask.family,
+            database: ask.database,
+            access: ask.access,
+            reason: ask.reason.unwrap_or_default(),
+            opened: now,
+            ends: now.after(grant.duration),
+            state: SessionState::Opening,
+            role: None,
+            credential: credential(&secret, &verifier),
+            request: ask.request,
+            grant: serde_json::to_string(&terms).map_err(|_| Error::Internal)?,
+        };
+        let clock = Arc::clone(&self.core.clock);
+        let session = Arc::new(Session::new(
+            &kept,
+            terms,
+            verifier,
+            Arc::clone(place),
+            clock,
+        ));
+        let granted = Action::SessionGranted {
+            access: session.access,
+            ends: kept.ends,
+            decision: record::allowed(policy, &grant.rules),
+            roles: grant.roles.clone(),
+            request: kept.request.clone(),
+        };
+        self.core
+            .log
+            .append(record::event(&session, granted))
+            .await?;
+        self.core.store.add_session(&kept).await?;
+        let handle = self.keep(&session, None);
+        match self.make_ready(&handle).await {
+            Ok(()) => Ok(Outcome::Granted { session, secret }),
+            Err(error) => {
+                self.end(&handle, CloseReason::Ended).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the lease and opens the session.
+    async fn make_ready(&self, handle: &Handle) -> Result<(), Error> {
+        let session = &handle.session;
+        let (reply, made) = oneshot::channel();
+        let sent = handle.mailbox.send(Command::Prepare(reply)).await;
+        sent.map_err(|_| Error::Stopping)?;
+        let role = made.await.unwrap_or(Err(Error::Stopping))?;
+        if session.left().is_zero()
+            && let Some(skew) = session.place().skew()
+        {
+            return Err(Error::Skew(skew));
+        }
+        let opened = record::event(session, Action::SessionOpened { role });
+        let recorded = self.core.log.append(opened);
+        let kept = self.core.store.open_session(&session.id);
+        let (recorded, kept) = tokio::join!(recorded, kept);
+        recorded?;
+        if kept? {
+            Ok(())
+        } else {
+            Err(Error::Over(session.over().unwrap_or(CloseReason::Ended)))
+        }
+    }
+
+    /// Starts a session's task.
+    fn keep(&self, session: &Arc<Session>, last: Option<&str>) -> Handle {
+        let handle = Handle {
+            session: Arc::clone(session),
+            mailbox: lease::spawn(&self.core, session, last),
+        };
+        self.sessions().insert(session.id.clone(), handle.clone());
+        handle
+    }
+
+    /// A new secret for a session's clients, and what checks it.
+    fn credential(&self) -> Result<(Secret<String>, Verifier), Error> {
+        let secret = self.core.secret();
+        let mut salt = [0; 16];
+        self.core.entropy.fill(&mut salt);
+        let verifier =
+            Verifier::new(&secret, &salt, CLIENT_ITERATIONS).map_err(|_| Error::Internal)?;
+        Ok((secret, verifier))
+    }
+
+    /// Takes up the sessions of an earlier run whose end has not come, and finishes the others.
+    pub(super) async fn take_up(self: &Arc<Self>) -> Result<(), Error> {
+        let filter = SessionFilter {
+            phase: Phase::Unfinished,
+            ..SessionFilter::default()
+        };
+        for kept in self.core.store.sessions(&filter).await? {
+            let now = self.core.clock.now();
+            let end = match &kept.state {
+                SessionState::Closing { why, .. } => Some(why.clone()),
+                // Nobody was ever given its secret.
+                SessionState::Opening => Some(CloseReason::Ended),
+                SessionState::Open if kept.ends <= now => Some(CloseReason::Expired),
+                SessionState::Open => None,
+                SessionState::Closed { .. } => continue,
+            };
+            let revived = self.revive(&kept);
+            match (end, revived) {
+                (None, Some(session)) if self.still_allows(&self.policy(), &session) => {
+                    self.keep(&session, kept.role.as_deref());
+                }
+                (None, _) => self.finish_kept(&kept, &CloseReason::PolicyChanged).await,
+                (Some(why), _) => self.finish_kept(&kept, &why).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// `None` when its database is not offered any more, or it cannot be read.
+    fn revive(&self, kept: &store::session::Session) -> Option<Arc<Session>> {
+        let place = self.places.get(&kept.database)?;
+        let terms: Terms = serde_json::from_str(&kept.grant).ok()?;
+        let verifier = Verifier::parse(kept.credential.verifier.expose()).ok()?;
+        let clock = Arc::clone(&self.core.clock);
+        let session = Session::new(kept, terms, verifier, Arc::clone(place), clock);
+        Some(Arc::new(session))
+    }
+
+    /// Finishes the end of a session that has no lease and no task.
+    pub(super) async fn finish_kept(&self, kept: &store::session::Session, why: &CloseReason) {
+        let now = self.core.clock.now();
+        let finished = async {
+            self.core.store.begin_close(&kept.id, why, now).await?;
+            let mut context = record::asked(
+                &kept.subject,
+                Some(&kept.database),
+                Some(kept.reason.as_str()).filter(|reason| !reason.is_empty()),
+                None,
+            );
+            context.session = Some(kept.id.clone());
+            let closed = Action::SessionClosed { end: why.clone() };
+            self.core.log.append(Event::new(context, closed)).await?;
+            self.core.store.finish_close(&kept.id, now).await?;
+            Ok::<(), Error>(())
+        };
+        if let Err(error) = finished.await {
+            tracing::error!(session = kept.id.as_str(), %error, "the end of a session could not be finished yet");
+        }
+    }
+
+    /// Whether a policy gives a session the rights it has.
+    pub(super) fn still_allows(&self, policy: &Policy, session: &Session) -> bool {
+        let ask = Ask::of(session);
+        let now = self.core.clock.now();
+        match open::open(
+            policy,
+            &ask.question(&session.subject, &session.database, session.approved, now),
+        ) {
+            Opening::Granted(grant) => session.terms.gives_as(&grant),
+            Opening::Review(_) | Opening::Refused(_) => false,
+        }
+    }
+
+    /// Moves the end of a session, as far as the policy of this moment lets it last: never further than the longest it could
+    /// have been asked for at its opening.
+    ///
+    /// # Errors
+    /// When the session is somebody else's, over, or the policy gives it other rights now.
+    pub async fn renew(
+        &self,
+        subject: &Subject,
+        id: &SessionId,
+        duration: Option<Duration>,
+    ) -> Result<Arc<Session>, Error> {
+        let handle = self.handle(id).ok_or(Error::NoSession)?;
+        let session = handle.session;
+        if session.subject.id != subject.id {
+            return Err(Error::NoSession);
+        }
+        if let Some(why) = session.over() {
+            return Err(Error::Over(why));
+        }
+        let now = self.core.clock.now();
+        let asked = duration.unwrap_or(Duration::from_secs(session.terms.seconds));
+        let ask = Ask {
+            duration: Some(asked),
+            ..Ask::of(&session)
+        };
+        // The groups of now count, not those of the opening.
+        let question = ask.question(subject, &session.database, session.approved, now);
+        let grant = match open::open(&self.policy(), &question) {
+            Opening::Granted(grant) => grant,
+            Opening::Refused(denial) => return Err(Error::Denied(denial)),
+            Opening::Review(_) => return Err(Error::OtherTerms),
+        };
+        if !session.terms.gives_as(&grant) {
+            return Err(Error::OtherTerms);
+        }
+        let before = session.ends();
+        let longest = Duration::from_secs(session.terms.longest).min(grant.longest);
+        let ends = renewed(session.opened, now, grant.duration, longest).max(before);
+        if ends > before {
+            let renewed = Action::SessionRenewed { ends };
+            self.core
+                .log
+                .append(record::event(&session, renewed))
+                .await?;
+            if !self.core.store.renew_session(id, before, ends).await? {
+                return Err(session.over().map_or(Error::OtherTerms, Error::Over));
+            }
+            session.set_end(ends);
+        }
+        Ok(session)
+    }
+
+    /// Gives a session a new secret; the old one is worth nothing from then on.
+    ///
+    /// # Errors
+    /// When the session is somebody else's or over.
+    pub async fn replace_secret(
+        &self,
+        subject: &Subject,
+        id: &SessionId,
+    ) -> Result<Secret<String>, Error> {
+        let handle = self.handle(id).ok_or(Error::NoSession)?;
+        if handle.session.subject.id != subject.id {
+            return Err(Error::NoSession);
+        }
+        let (secret, verifier) = self.credential()?;
+        let credential = credential(&secret, &verifier);
+        if !self.core.store.replace_credential(id, &credential).await? {
+            return Err(Error::NoSession);
+        }
+        handle.session.set_verifier(verifier);
+        Ok(secret)
+    }
+
+    /// Ends a session: one's own, or somebody else's where the policy allows that. Returns after its lease is gone.
+    ///
+    /// # Errors
+    /// When there is no such open session for them, or it cannot be recorded.
+    pub async fn end_session(&self, actor: &Subject, id: &SessionId) -> Result<(), Error> {
+        let handle = self.handle(id).ok_or(Error::NoSession)?;
+        let session = &handle.session;
+        let own =
+            session.subject.id == actor.id || session.subject.behalf.as_ref() == Some(&actor.id);
+        if !own
+            && !open::may(
+                &self.policy(),
+                actor,
+                Power::Sessions,
+                self.core.clock.now(),
+            )
+        {
+            return Err(Error::NoSession);
+        }
+        let killed = Action::SessionKilled {
+            owner: (&session.subject).into(),
+        };
+        self.core
+            .log
+            .append(Event::new(record::by(actor, session), killed))
+            .await?;
+        let why = if own {
+            CloseReason::Ended
+        } else {
+            CloseReason::Killed {
+                by: actor.display.clone(),
+            }
+        };
+        self.end(&handle, why).await;
+        Ok(())
+    }
+
+    /// Ends the sessions of a login; says how many.
+    pub async fn log_out(&self, family: &str) -> u32 {
+        let handles: Vec<Handle> = self
+            .handles()
+            .into_iter()
+            .filter(|handle| handle.session.family.as_deref() == Some(family))
+            .collect();
+        for handle in &handles {
+            handle.session.close(&CloseReason::LoggedOut);
+        }
+        for handle in &handles {
+            self.end(handle, CloseReason::LoggedOut).await;
+        }
+        u32::try_from(handles.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Sessions the viewer may see: their own, and everybody's where the policy allows that.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn list_sessions(
+        &self,
+        viewer: &Subject,
+        filter: &SessionFilter,
+    ) -> Result<Vec<store::session::Session>, Error> {
+        let all = open::may(
+            &self.policy(),
+            viewer,
+            Power::Sessions,
+            self.core.clock.now(),
+        );
+        let mut found = self.core.store.sessions(filter).await?;
+        found.retain(|session| {
+            all || session.subject.id == viewer.id
+                || session.subject.behalf.as_ref() == Some(&viewer.id)
+        });
+        Ok(found)
+    }
+
+    /// An open session.
+    #[must_use]
+    pub fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
+        self.handle(id).map(|handle| handle.session)
+    }
+}
+
+fn credential(secret: &Secret<String>, verifier: &Verifier) -> Credential {
+    Credential {
+        verifier: verifier.to_text(),
+        digest: Digest::of(secret.expose().as_bytes()),
+    }
+}
+
+/// The end of a session that is renewed at `now`: never past the longest it may last from its opening.
+#[must_use]
+pub fn renewed(opened: Timestamp, now: Timestamp, asked: Duration, longest: Duration) -> Timestamp {
+    now.after(asked).min(opened.after(longest))
+}

@@ -1,0 +1,282 @@
+//! The end of leases and sessions, also of those that a crash left behind.
+//!
+//! **Invariant:** a lease is forgotten by the store only after its role is gone from the database.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+
+use crate::audit::event::{Action, Event};
+use crate::broker::place::Place;
+use crate::broker::session::Session;
+use crate::broker::{Broker, Core, record};
+use crate::model::session::CloseReason;
+use crate::store;
+use crate::store::lease::{Lease, LeaseState};
+use crate::store::session::{Phase, SessionFilter, SessionState};
+use crate::upstream::role::end::{self, Stuck};
+use crate::upstream::role::{self, name::Name};
+
+/// How often leases are looked at in the database.
+const LOOK: Duration = Duration::from_secs(1);
+/// How many leases of one database are ended at once.
+const AT_ONCE: usize = 16;
+/// Until the first new try to end a stuck role; each further try waits twice as long, up to [`LONGEST`].
+const FIRST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(300);
+
+/// What ending a lease needs to know, as the store keeps it.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Detail {
+    owner: Option<String>,
+}
+
+/// Writes down who gets what a lease leaves behind.
+pub(super) fn detail(owner: Option<&str>) -> String {
+    let detail = Detail {
+        owner: owner.map(str::to_owned),
+    };
+    // Plain text and an option: cannot fail. Without the owner nothing would be given away, and the role stays.
+    serde_json::to_string(&detail).unwrap_or_default()
+}
+
+/// Ends a session that is closed for everybody already: its lease, its record, its entry in the store. Goes on when a
+/// step fails, because access must end; what is missing is made up for by [`sweep`].
+pub(super) async fn close_session(
+    core: &Core,
+    session: &Session,
+    lease: Option<&Name>,
+    why: &CloseReason,
+) {
+    let id = session.id.as_str();
+    let begun = core.store.begin_close(&session.id, why, core.clock.now());
+    if let Err(error) = begun.await {
+        tracing::error!(session = id, %error, "the end of a session could not be stored");
+    }
+    if let Some(name) = lease {
+        let owner = session.terms.owner.as_deref();
+        end_role(core, session.place(), name, owner).await;
+    }
+    let closed = record::event(session, Action::SessionClosed { end: why.clone() });
+    finish(core, session, closed).await;
+}
+
+async fn finish(core: &Core, session: &Session, closed: Event) {
+    let id = session.id.as_str();
+    if let Err(error) = core.log.append(closed).await {
+        tracing::error!(session = id, %error, "the end of a session could not be recorded yet");
+        return;
+    }
+    if let Err(error) = core.store.finish_close(&session.id, core.clock.now()).await {
+        tracing::error!(session = id, %error, "the end of a session could not be stored");
+    }
+}
+
+/// Ends a role and forgets its lease; where that fails it is kept as stuck, and tried again. Whether it is gone.
+pub(super) async fn end_role(core: &Core, place: &Place, name: &Name, owner: Option<&str>) -> bool {
+    let ended = async {
+        end::shut(place.shuts(), name).await?;
+        end::drop_role(place.drops(), name, owner).await
+    };
+    match ended.await {
+        Ok(()) => {
+            if let Err(error) = core.store.end_lease(name.as_str()).await {
+                tracing::error!(role = name.as_str(), %error, "the end of a lease could not be stored");
+            }
+            true
+        }
+        Err(error) => {
+            stick(core, place, name, &error).await;
+            false
+        }
+    }
+}
+
+async fn stick(core: &Core, place: &Place, name: &Name, error: &Stuck) {
+    let text = error.to_string();
+    let kept = core.store.lease(name.as_str()).await.ok().flatten();
+    let tries = kept.map_or(0, |lease| lease.tries).saturating_add(1);
+    let wait = FIRST.saturating_mul(1 << tries.saturating_sub(1).min(10));
+    let next = core.clock.now().after(wait.min(LONGEST));
+    tracing::warn!(role = name.as_str(), error = %text, tries, "a lease could not be ended; it is tried again");
+    if let Err(error) = core.store.stick_lease(name.as_str(), &text, next).await {
+        tracing::error!(role = name.as_str(), %error, "a stuck lease could not be stored");
+    }
+    // The first time, and then ever more seldom: a role stuck for a month is not a thousand records.
+    if tries.is_power_of_two() {
+        let action = Action::RoleStuck {
+            role: name.to_string(),
+            tries,
+            error: text.into(),
+        };
+        let event = Event::new(record::alone(&place.target().name), action);
+        if let Err(error) = core.log.append(event).await {
+            tracing::error!(role = name.as_str(), %error, "a stuck lease could not be recorded");
+        }
+    }
+}
+
+/// Ends every lease a crash left behind: doors first, all of them, then one after the other.
+pub(super) async fn recover(broker: &Arc<Broker>) -> Result<(), store::Error> {
+    let leases = broker.core.store.leases().await?;
+    let mut places = JoinSet::new();
+    for place in broker.places.values() {
+        let here: Vec<Lease> = leases
+            .iter()
+            .filter(|lease| lease.database == place.target().name)
+            .cloned()
+            .collect();
+        let (core, place) = (Arc::clone(&broker.core), Arc::clone(place));
+        places.spawn(async move { reap(&core, &place, here).await });
+    }
+    for lease in leases {
+        if !broker.places.contains_key(&lease.database) {
+            let (role, database) = (lease.role.as_str(), lease.database.as_str());
+            tracing::warn!(
+                role,
+                database,
+                "a lease was left in a database that is not offered any more"
+            );
+        }
+    }
+    while places.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Ends leases of one database that nobody keeps.
+async fn reap(core: &Arc<Core>, place: &Arc<Place>, leases: Vec<Lease>) {
+    let names: Vec<Name> = leases
+        .iter()
+        .filter_map(|lease| lease.role.parse().ok())
+        .collect();
+    // One that cannot be closed with the others is closed by itself in a moment.
+    if let Ok(existing) = end::existing(place.roles(), &names).await
+        && let Err(error) = end::close_all(place.roles(), &existing).await
+    {
+        tracing::warn!(database = place.target().name.as_str(), %error, "not all leases closed at once");
+    }
+    let mut ending = JoinSet::new();
+    for lease in leases {
+        if ending.len() >= AT_ONCE {
+            ending.join_next().await;
+        }
+        let (core, place) = (Arc::clone(core), Arc::clone(place));
+        ending.spawn(async move { reap_one(&core, &place, &lease).await });
+    }
+    while ending.join_next().await.is_some() {}
+}
+
+async fn reap_one(core: &Core, place: &Place, lease: &Lease) {
+    let Ok(name) = lease.role.parse::<Name>() else {
+        return;
+    };
+    let detail: Detail = serde_json::from_str(&lease.detail).unwrap_or_default();
+    if lease.state == LeaseState::Created {
+        let closing =
+            core.store
+                .move_lease(name.as_str(), LeaseState::Created, LeaseState::Closing);
+        if let Err(error) = closing.await {
+            tracing::error!(role = name.as_str(), %error, "a lease left behind could not be stored");
+        }
+    }
+    if end_role(core, place, &name, detail.owner.as_deref()).await {
+        let action = Action::RoleReaped {
+            role: name.to_string(),
+        };
+        let event = Event::new(record::alone(&place.target().name), action);
+        if let Err(error) = core.log.append(event).await {
+            tracing::error!(role = name.as_str(), %error, "the end of a lease could not be recorded");
+        }
+    }
+}
+
+/// Tries stuck leases again, and finishes sessions whose end was cut short.
+pub(super) async fn sweep(broker: &Arc<Broker>) -> Result<(), store::Error> {
+    let core = &broker.core;
+    let now = core.clock.now();
+    for lease in core.store.leases().await? {
+        let due = lease.state == LeaseState::Stuck && lease.next.is_none_or(|next| next <= now);
+        if let (true, Some(place)) = (due, broker.places.get(&lease.database)) {
+            reap_one(core, place, &lease).await;
+        }
+    }
+    let filter = SessionFilter {
+        phase: Phase::Unfinished,
+        ..SessionFilter::default()
+    };
+    for kept in core.store.sessions(&filter).await? {
+        if let SessionState::Closing { why, since } = &kept.state
+            && since.until(now) > LONGEST
+            && broker.handle(&kept.id).is_none()
+        {
+            broker.finish_kept(&kept, why).await;
+        }
+    }
+    Ok(())
+}
+
+/// What was odd at the last look; what is odd twice in a row is acted upon.
+#[derive(Debug, Default)]
+struct Odd {
+    doors: HashSet<Name>,
+    backends: HashSet<(Name, u32)>,
+}
+
+/// Looks at one database's leases again and again: its clock, doors that should be closed, backends that did not come
+/// through the gateway.
+pub(super) async fn look_after(broker: Arc<Broker>, place: Arc<Place>) {
+    let mut ticks = tokio::time::interval(LOOK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut odd = Odd::default();
+    loop {
+        ticks.tick().await;
+        match place.look().await {
+            Ok(look) => odd = judge(&broker, &place, &look, &odd).await,
+            Err(_) => odd = Odd::default(),
+        }
+    }
+}
+
+async fn judge(broker: &Arc<Broker>, place: &Place, look: &role::Look, before: &Odd) -> Odd {
+    let mut odd = Odd::default();
+    for name in &look.open {
+        let session = name.session().and_then(|id| broker.handle(&id));
+        let Some(session) = session.filter(|handle| !handle.session.has_open_door()) else {
+            continue;
+        };
+        if before.doors.contains(name) {
+            let id = session.session.id.as_str();
+            tracing::warn!(
+                session = id,
+                "a lease could log in though nobody was connecting; closing it"
+            );
+            if let Err(error) = role::close_door(place.shuts(), name).await {
+                tracing::error!(session = id, %error, "a lease could not be closed");
+            }
+        }
+        odd.doors.insert(name.clone());
+    }
+    for (name, pid) in &look.backends {
+        let session = name.session().and_then(|id| broker.handle(&id));
+        let Some(session) = session.filter(|handle| !handle.session.knows(*pid)) else {
+            continue;
+        };
+        let seen = (name.clone(), *pid);
+        if before.backends.contains(&seen) {
+            let id = session.session.id.as_str();
+            tracing::error!(
+                session = id,
+                pid,
+                "a connection of a lease did not come through the gateway"
+            );
+            session.session.close(&CloseReason::Killed {
+                by: "dbgate, because its lease was used beside the gateway".to_owned(),
+            });
+        }
+        odd.backends.insert(seen);
+    }
+    odd
+}

@@ -1,0 +1,89 @@
+//! What the broker tells the audit log, and in which circumstances.
+
+use crate::audit::event::private::Private;
+use crate::audit::event::{Action, Client, Context, Decision, Event, Outcome};
+use crate::broker::session::Session;
+use crate::model::name::DatabaseName;
+use crate::model::subject::Subject;
+use crate::policy::{Denial, Policy, Reason};
+
+/// Circumstances of what a subject asks of the broker, before there is a session.
+pub(super) fn asked(
+    subject: &Subject,
+    database: Option<&DatabaseName>,
+    reason: Option<&str>,
+    client: Option<Client>,
+) -> Context {
+    Context {
+        subject: Some(subject.into()),
+        database: database.cloned(),
+        client,
+        reason: reason.map(Private::from),
+        ..Context::default()
+    }
+}
+
+/// Circumstances of what happens in a session.
+pub(super) fn within(session: &Session) -> Context {
+    Context {
+        subject: Some((&session.subject).into()),
+        session: Some(session.id.clone()),
+        database: Some(session.database.clone()),
+        reason: Some(session.reason.clone())
+            .filter(|reason| !reason.is_empty())
+            .map(Private::from),
+        ..Context::default()
+    }
+}
+
+/// Circumstances of what somebody else does with a session.
+pub(super) fn by(actor: &Subject, session: &Session) -> Context {
+    Context {
+        subject: Some(actor.into()),
+        ..within(session)
+    }
+}
+
+/// What the broker does on its own with a database.
+pub(super) fn alone(database: &DatabaseName) -> Context {
+    Context {
+        database: Some(database.clone()),
+        ..Context::default()
+    }
+}
+
+/// An event in a session.
+pub(super) fn event(session: &Session, action: Action) -> Event {
+    Event::new(within(session), action)
+}
+
+/// An allow, by these entries.
+pub(super) fn allowed(policy: &Policy, rules: &[String]) -> Decision {
+    Decision {
+        outcome: Outcome::Allow,
+        rule: rules.first().cloned(),
+        policy: policy.hash().to_owned(),
+    }
+}
+
+/// A review, asked for by that entry.
+pub(super) fn reviewed(policy: &Policy, rule: &str) -> Decision {
+    Decision {
+        outcome: Outcome::Review,
+        rule: Some(rule.to_owned()),
+        policy: policy.hash().to_owned(),
+    }
+}
+
+/// A denial.
+pub(super) fn denied(policy: &Policy, denial: &Denial) -> Decision {
+    let rule = match &denial.reason {
+        Reason::Rule { name, place } => Some(format!("{name} ({place})")),
+        _ => None,
+    };
+    Decision {
+        outcome: Outcome::Deny,
+        rule,
+        policy: policy.hash().to_owned(),
+    }
+}

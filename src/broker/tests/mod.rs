@@ -1,0 +1,3 @@
+//! The parts that need no database; `tests/it` has the others.
+
+mod limit;
