@@ -153,9 +153,10 @@ pub const TOKEN_PREFIX: &str = "tok_";
 /// How many characters follow the prefix.
 pub const TOKEN_LENGTH: usize = 26;
 
-/// Whether the text has a form that only tokens have: the prefix, or a UUID of version 8.
+/// Whether the text has a form that only tokens have: the prefix (also in JSON), or a UUID of version 8.
 #[must_use]
 pub fn is_token(text: &str) -> bool {
+    let text = text.trim_matches('"');
     let in_text = text
         .strip_prefix(TOKEN_PREFIX)
         .is_some_and(|rest| rest.len() == TOKEN_LENGTH);

@@ -30,6 +30,7 @@ impl Shown {
 
     /// Remembers a masked value, in text form.
     pub fn add(&mut self, column: ColumnId, value: &str) {
+        let value = normal(value);
         let values = self
             .columns
             .entry(column)
@@ -62,9 +63,20 @@ impl Shown {
     #[must_use]
     pub fn contains(&self, column: ColumnId, value: &str) -> bool {
         match self.columns.get(&column) {
-            Some(Values::Known(known)) => known.contains(value),
+            Some(Values::Known(known)) => known.contains(normal(value)),
             Some(Values::Any) => true,
             None => false,
         }
+    }
+}
+
+/// Numbers without what does not change them, so that `1.50` and `1.5` are one.
+fn normal(text: &str) -> &str {
+    let text = text.trim();
+    let is_number = |b: u8| b.is_ascii_digit() || b == b'.' || b == b'-';
+    if text.contains('.') && text.bytes().all(is_number) {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        text
     }
 }

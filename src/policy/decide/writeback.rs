@@ -1,7 +1,5 @@
 //! A masked value that comes back in a write is refused: it would destroy the real one.
 
-use std::borrow::Cow;
-
 use crate::model::name::ColumnId;
 use crate::policy::decide::Question;
 use crate::policy::denial::by;
@@ -46,7 +44,7 @@ fn parameter(question: &Question<'_>, guard: &Guard, column: ColumnId, number: u
 }
 
 fn is_mask(question: &Question<'_>, guard: &Guard, column: ColumnId, text: &str) -> bool {
-    resembles(&guard.mask, text) || question.session.shown.contains(column, &normal(text))
+    resembles(&guard.mask, text) || question.session.shown.contains(column, text)
 }
 
 /// Whether the text has a form that only masks have.
@@ -70,20 +68,6 @@ fn has_stars(text: &str) -> bool {
 fn is_stars(text: &str) -> bool {
     let bare = text.trim_matches('"');
     bare.len() >= 3 && bare.bytes().all(|b| b == b'*')
-}
-
-/// Numbers without what does not change them, so that `1.50` and `1.5` are one.
-pub(in crate::policy) fn normal(text: &str) -> Cow<'_, str> {
-    let trimmed = text.trim();
-    let is_number = trimmed.contains('.')
-        && trimmed
-            .bytes()
-            .all(|b| b.is_ascii_digit() || b == b'.' || b == b'-');
-    if is_number {
-        Cow::Borrowed(trimmed.trim_end_matches('0').trim_end_matches('.'))
-    } else {
-        Cow::Borrowed(trimmed)
-    }
 }
 
 fn refuse(guard: &Guard) -> Denial {

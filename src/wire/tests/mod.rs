@@ -7,6 +7,7 @@ mod frontend;
 mod row;
 mod scram;
 mod startup;
+mod value;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
