@@ -293,6 +293,8 @@ impl Texts<'_> {
         let largest = fields
             .iter()
             .filter(|(name, value)| *name != MOVED && (value.is_array() || value.is_object()))
+            // What holds a commitment stays, so that a leaf shows all of its commitments.
+            .filter(|(_, value)| commitments(value).is_empty())
             .map(|(name, value)| (value.to_string().len(), name.clone()))
             .max()
             .filter(|(length, _)| *length > 512);
@@ -347,6 +349,25 @@ fn private(fields: &Map<String, Value>) -> Option<&str> {
         (Some((key, Value::String(text))), None) if key == "private" => Some(text),
         _ => None,
     }
+}
+
+/// The commitments in a leaf, in the order of their texts.
+#[must_use]
+pub fn commitments(leaf: &Value) -> Vec<Commitment> {
+    fn collect(value: &Value, found: &mut Vec<Commitment>) {
+        match value {
+            Value::Array(values) => values.iter().for_each(|value| collect(value, found)),
+            Value::Object(fields) => match fields.contains_key("sha256") {
+                true => found.extend(serde_json::from_value::<Commitment>(value.clone()).ok()),
+                false => fields.values().for_each(|value| collect(value, found)),
+            },
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    let mut found = Vec::new();
+    collect(leaf, &mut found);
+    found.sort_by_key(|commitment| commitment.at);
+    found
 }
 
 /// What stands before a text in the payload file.

@@ -3,7 +3,9 @@
 //! One thread writes. Whoever waits while it syncs shares the next sync. After an error nothing is recorded until
 //! the thread has mended the log by itself; until then every call fails at once and says why.
 
-mod place;
+mod check;
+mod erase;
+pub(crate) mod place;
 mod read;
 mod recover;
 mod writer;
@@ -20,6 +22,7 @@ use crate::audit::event::{Event, Repair};
 use crate::audit::storage::Storage;
 use crate::audit::{Auditable, Recorded};
 use crate::model::time::{Clock, Entropy, Timestamp};
+pub use check::check;
 pub use place::Position;
 pub use read::{Cursor, Record};
 
@@ -342,6 +345,12 @@ pub enum Error {
     /// The log has been closed.
     #[error("the audit log is closed")]
     Closed,
+    /// There is no such record.
+    #[error("there is no record {record}")]
+    Missing {
+        /// Its index.
+        record: u64,
+    },
     /// The event does not fit.
     #[error(transparent)]
     Encode(#[from] encode::Error),

@@ -75,6 +75,11 @@ impl Cursor {
         self
     }
 
+    /// The file the last record came from, by its first record.
+    pub(super) const fn segment(&self) -> u64 {
+        self.segment
+    }
+
     /// The next record with its texts.
     ///
     /// # Errors

@@ -209,8 +209,7 @@ fn follow(before: &Position, line: &[u8]) -> Result<(Position, Vec<Commitment>),
     if value.get("index").and_then(serde_json::Value::as_u64) != Some(before.count) {
         return Err("a record has the number of another");
     }
-    let mut texts = Vec::new();
-    commitments(&value, &mut texts);
+    let texts = encode::commitments(&value);
     let payload = texts
         .iter()
         .map(|text| text.at + entry_length(before.count, text))
@@ -223,22 +222,6 @@ fn follow(before: &Position, line: &[u8]) -> Result<(Position, Vec<Commitment>),
         ..before.clone()
     };
     Ok((end, texts))
-}
-
-/// The commitments in a leaf, in the order their texts are in.
-pub(in crate::audit) fn commitments(value: &serde_json::Value, found: &mut Vec<Commitment>) {
-    match value {
-        serde_json::Value::Array(values) => {
-            values.iter().for_each(|value| commitments(value, found));
-        }
-        serde_json::Value::Object(fields) if fields.contains_key("sha256") => {
-            found.extend(serde_json::from_value::<Commitment>(value.clone()).ok());
-        }
-        serde_json::Value::Object(fields) => {
-            fields.values().for_each(|value| commitments(value, found));
-        }
-        _ => {}
-    }
 }
 
 /// How many bytes a text takes in the payload file, with what stands before and behind it.

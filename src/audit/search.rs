@@ -1,0 +1,247 @@
+//! Finds records: by who, database, table, session, time, decision and text.
+
+use std::collections::VecDeque;
+
+use crate::audit::event::footprint::Footprint;
+use crate::audit::event::private::Private;
+use crate::audit::event::{Action, Context, Decision, Outcome, Ran, Statement};
+use crate::audit::log::{Error, Log, Record};
+use crate::model::name::DatabaseName;
+use crate::model::session::SessionId;
+use crate::model::time::Timestamp;
+
+/// Records that are answered at once, unless the caller wants fewer.
+pub const LIMIT: usize = 1000;
+
+/// What to look for; everything that is set must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    /// The subject, by `sub`, or by a part of the name, in any case; also on whose behalf.
+    pub who: Option<String>,
+    /// The database.
+    pub database: Option<DatabaseName>,
+    /// A table, with or without its schema.
+    pub table: Option<String>,
+    /// The session.
+    pub session: Option<SessionId>,
+    /// Not before this time.
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
+    /// What the policy said.
+    pub decision: Option<Outcome>,
+    /// The event's name, as in the log: `statement_refused`.
+    pub event: Option<String>,
+    /// A part of a statement, reason or error, in any case.
+    pub text: Option<String>,
+    /// Only records from this one on.
+    pub from: u64,
+    /// The last matches instead of the first ones.
+    pub newest: bool,
+    /// At most so many; 0 = [`LIMIT`].
+    pub limit: usize,
+}
+
+/// What was found, oldest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// The records.
+    pub records: Vec<Record>,
+    /// Where to go on, if there may be more.
+    pub next: Option<u64>,
+}
+
+/// Looks for records. Blocks.
+///
+/// # Errors
+/// When the storage fails.
+pub fn search(log: &Log, filter: &Filter) -> Result<Found, Error> {
+    let limit = match filter.limit {
+        0 => LIMIT,
+        limit => limit.min(LIMIT),
+    };
+    let mut cursor = log.read(filter.from)?;
+    let mut records = VecDeque::new();
+    while let Some((hash, leaf)) = cursor.next_line()? {
+        if !may_match(filter, &leaf) {
+            continue;
+        }
+        let record = cursor.record(hash, &leaf)?;
+        if !matches(filter, &record) {
+            continue;
+        }
+        if filter.newest && records.len() == limit {
+            records.pop_front();
+        }
+        records.push_back(record);
+        if !filter.newest && records.len() == limit {
+            break;
+        }
+    }
+    let next = records
+        .back()
+        .filter(|_| !filter.newest && records.len() == limit)
+        .map(|record| record.index + 1);
+    Ok(Found {
+        records: records.into(),
+        next,
+    })
+}
+
+/// Every record of a session, in order. Blocks.
+///
+/// # Errors
+/// When the storage fails.
+pub fn session(log: &Log, id: &SessionId) -> Result<Vec<Record>, Error> {
+    let mut filter = Filter {
+        session: Some(id.clone()),
+        ..Filter::default()
+    };
+    let mut records = Vec::new();
+    loop {
+        let found = search(log, &filter)?;
+        records.extend(found.records);
+        match found.next {
+            Some(next) => filter.from = next,
+            None => return Ok(records),
+        }
+    }
+}
+
+/// A look at the bytes, before anything is taken apart.
+fn may_match(filter: &Filter, leaf: &[u8]) -> bool {
+    let Ok(leaf) = std::str::from_utf8(leaf) else {
+        return true;
+    };
+    let has = |part: &str| leaf.contains(part);
+    filter.session.as_ref().is_none_or(|id| has(id.as_str()))
+        && filter
+            .database
+            .as_ref()
+            .is_none_or(|name| has(name.as_str()))
+        && filter.event.as_ref().is_none_or(|name| has(name))
+}
+
+/// Whether a record is one of those wanted.
+#[must_use]
+pub fn matches(filter: &Filter, record: &Record) -> bool {
+    let context = &record.event.context;
+    let action = &record.event.action;
+    filter.who.as_ref().is_none_or(|who| is_by(who, context))
+        && (filter.database.is_none() || filter.database == context.database)
+        && (filter.session.is_none() || filter.session == context.session)
+        && filter.since.is_none_or(|since| record.time >= since)
+        && filter.until.is_none_or(|until| record.time < until)
+        && filter.table.as_ref().is_none_or(|table| {
+            footprint(action).is_some_and(|footprint| touches(table, footprint))
+        })
+        && filter
+            .decision
+            .is_none_or(|outcome| decision(action).is_some_and(|said| said.outcome == outcome))
+        && filter
+            .event
+            .as_ref()
+            .is_none_or(|event| name(action).as_ref() == Some(event))
+        && filter
+            .text
+            .as_ref()
+            .is_none_or(|text| says(text, context, action))
+}
+
+/// The event's name, as in the log.
+#[must_use]
+pub fn name(action: &Action) -> Option<String> {
+    let value = serde_json::to_value(action).ok()?;
+    value.get("event")?.as_str().map(str::to_owned)
+}
+
+/// The statement an event is about.
+#[must_use]
+pub const fn statement(action: &Action) -> Option<&Statement> {
+    match action {
+        Action::StatementIntended { statement, .. }
+        | Action::StatementHeld { statement, .. }
+        | Action::StatementRefused { statement, .. } => Some(statement),
+        _ => None,
+    }
+}
+
+/// What came of a statement, if the event says so.
+#[must_use]
+pub const fn ran(action: &Action) -> Option<&Ran> {
+    match action {
+        Action::StatementFinished { ran, .. }
+        | Action::StatementFailed { ran, .. }
+        | Action::StatementUnknown { ran, .. } => Some(ran),
+        _ => None,
+    }
+}
+
+/// What the policy said, if the event has it.
+#[must_use]
+pub const fn decision(action: &Action) -> Option<&Decision> {
+    match action {
+        Action::SessionHeld { decision, .. } | Action::SessionGranted { decision, .. } => {
+            Some(decision)
+        }
+        Action::SessionRefused { decision, .. } => decision.as_ref(),
+        _ => match statement(action) {
+            Some(statement) => statement.decision.as_ref(),
+            None => None,
+        },
+    }
+}
+
+/// What went wrong, if the event has it.
+#[must_use]
+pub const fn error(action: &Action) -> Option<&Private> {
+    match action {
+        Action::LoginRefused { error }
+        | Action::SessionRefused { error, .. }
+        | Action::RoleStuck { error, .. }
+        | Action::ConnectionRefused { error }
+        | Action::StatementRefused { error, .. }
+        | Action::StatementFailed { error, .. }
+        | Action::StatementUnknown { error, .. }
+        | Action::PolicyRefused { error } => Some(error),
+        Action::RequestDenied { note, .. } => Some(note),
+        _ => None,
+    }
+}
+
+fn footprint(action: &Action) -> Option<&Footprint> {
+    statement(action)?.footprint.as_ref()
+}
+
+fn is_by(who: &str, context: &Context) -> bool {
+    let Some(actor) = &context.subject else {
+        return false;
+    };
+    let behalf = actor.behalf.as_ref();
+    actor.id.sub == who
+        || actor.id.to_string() == who
+        || actor.name.to_lowercase().contains(&who.to_lowercase())
+        || behalf.is_some_and(|person| person.sub == who || person.to_string() == who)
+}
+
+fn touches(table: &str, footprint: &Footprint) -> bool {
+    footprint.tables.keys().any(|name| {
+        let unqualified = name.split_once('.').map_or(name.as_str(), |(_, name)| name);
+        name == table || unqualified == table
+    })
+}
+
+fn says(text: &str, context: &Context, action: &Action) -> bool {
+    let wanted = text.to_lowercase();
+    let statement = statement(action);
+    [
+        statement.map(|statement| &statement.statement),
+        statement.and_then(|statement| statement.parameters.as_ref()),
+        context.reason.as_ref(),
+        error(action),
+    ]
+    .into_iter()
+    .flatten()
+    .filter_map(Private::text)
+    .any(|text| text.to_lowercase().contains(&wanted))
+}
