@@ -1,1 +1,6 @@
-//! Tests of tokens, keys and claims.
+//! Tests of tokens, keys and claims, through the module's front door.
+
+mod claims;
+mod keys;
+pub(crate) mod signer;
+mod token;
