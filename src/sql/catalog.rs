@@ -37,6 +37,10 @@ pub struct Catalog {
 }
 
 /// A relation.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a column of `pg_class` of its own"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Relation {
     /// `pg_class.oid`.
@@ -98,6 +102,10 @@ pub struct Column {
 }
 
 /// A function or procedure.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a column of `pg_proc` of its own"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Function {
     /// `pg_proc.oid`.

@@ -1,1 +1,3 @@
 //! Tests of the analysis: one file for each subject.
+
+mod limits;

@@ -77,11 +77,14 @@ impl Analyzer<'_> {
             return Ok(self.not_a_function(call));
         }
         if is_count(call, &candidates) {
+            // How many are not NULL: that is all it tells, and it is noted.
             for argument in call.arguments {
                 self.null_use(argument, call.location);
             }
-            let argument = call.arguments.iter();
-            return Ok(Value::computed(argument, 0).through_from());
+            return Ok(match call.arguments.iter().any(is_unclear) {
+                true => Value::computed(call.arguments, 0).through_from(),
+                false => Value::supplied(20),
+            });
         }
         self.note_arguments(call, &candidates);
         let mut value = Value::computed(call.arguments, 0);
@@ -403,6 +406,11 @@ fn is_count(call: &Call<'_>, candidates: &[Arc<Function>]) -> bool {
         && candidates.iter().all(|function| {
             function.origin.as_deref() == Some("pg_catalog") && function.kind == 'a'
         })
+}
+
+/// Whether counting a value tells more than whether it is NULL.
+fn is_unclear(value: &Value) -> bool {
+    !matches!(value.origin, Origin::Clean | Origin::Plain(_))
 }
 
 /// The type that all candidates return; polymorphic ones are not known.

@@ -21,7 +21,7 @@ pub(in crate::sql) fn comparison(operator: &str) -> Option<Comparison> {
     match operator {
         "=" | "<>" | "!=" => Some(Comparison::Equal),
         "<" | "<=" | ">" | ">=" => Some(Comparison::Order),
-        "~~" | "!~~" | "~~*" | "!~~*" | "~" | "!~" | "~*" | "!~*" | "@@" | "@@@" | "^@" | "%" => {
+        "~~" | "!~~" | "~~*" | "!~~*" | "~" | "!~" | "~*" | "!~*" | "@@" | "@@@" | "^@" => {
             Some(Comparison::Pattern)
         }
         _ => None,

@@ -129,9 +129,7 @@ impl Analyzer<'_> {
             Some(_) => Origin::Unknown,
             None => Origin::Clean,
         };
-        if self.found.opaque.is_none() {
-            self.found.opaque = found.opaque;
-        }
+        self.absorb_opaque(found.opaque);
         let reads = &found.footprint.reads;
         if !reads.is_empty() {
             origin = origin.or(Origin::Computed(reads.clone()));

@@ -26,7 +26,7 @@ impl Analyzer<'_> {
         }
         let mut value = self.expression(left, env)?;
         for expression in spine.into_iter().rev() {
-            value = self.apply(expression, value, env)?;
+            value = self.apply(expression, &value, env)?;
         }
         Ok(value)
     }
@@ -35,7 +35,7 @@ impl Analyzer<'_> {
     fn apply(
         &mut self,
         expression: &nodes::A_Expr,
-        left: Value,
+        left: &Value,
         env: &Env<'_>,
     ) -> Result<Value, Error> {
         let at = expression.location;
@@ -45,39 +45,39 @@ impl Analyzer<'_> {
                 let right = self.expression(expression.rexpr(), env)?;
                 match comparison(operator_name(expression.name())) {
                     Some(kind) if !matches!(expression.lexpr(), Node::None) => {
-                        self.compare(kind, &left, &right, at);
-                        Ok(Value::computed([&left, &right], BOOL).tested())
+                        self.compare(kind, left, &right, at);
+                        Ok(Value::computed([left, &right], BOOL).tested())
                     }
                     _ => {
-                        self.consume(&left, at);
+                        self.consume(left, at);
                         self.consume(&right, at);
-                        Ok(Value::computed([&left, &right], 0))
+                        Ok(Value::computed([left, &right], 0))
                     }
                 }
             }
             Kind::AEXPR_OP_ANY | Kind::AEXPR_OP_ALL => {
                 let right = self.elements(expression.rexpr(), env)?;
-                self.compare_by_name(expression.name(), &left, &right, at);
-                Ok(Value::computed([&left, &right], BOOL).tested())
+                self.compare_by_name(expression.name(), left, &right, at);
+                Ok(Value::computed([left, &right], BOOL).tested())
             }
             Kind::AEXPR_DISTINCT | Kind::AEXPR_NOT_DISTINCT => {
                 let right = self.expression(expression.rexpr(), env)?;
-                self.compare_equal(&left, &right, at);
-                Ok(Value::computed([&left, &right], BOOL).tested())
+                self.compare_equal(left, &right, at);
+                Ok(Value::computed([left, &right], BOOL).tested())
             }
             Kind::AEXPR_NULLIF => {
                 let right = self.expression(expression.rexpr(), env)?;
-                self.consume(&left, at);
+                self.consume(left, at);
                 self.consume(&right, at);
-                Ok(Value::computed([&left, &right], 0))
+                Ok(Value::computed([left, &right], 0))
             }
-            Kind::AEXPR_IN => self.among(expression, &left, env),
+            Kind::AEXPR_IN => self.among(expression, left, env),
             Kind::AEXPR_LIKE | Kind::AEXPR_ILIKE | Kind::AEXPR_SIMILAR => {
                 let right = self.expression(expression.rexpr(), env)?;
-                self.compare(Comparison::Pattern, &left, &right, at);
-                Ok(Value::computed([&left, &right], BOOL).tested())
+                self.compare(Comparison::Pattern, left, &right, at);
+                Ok(Value::computed([left, &right], BOOL).tested())
             }
-            _ => self.between(expression, &left, env),
+            _ => self.between(expression, left, env),
         }
     }
 
@@ -187,6 +187,6 @@ impl Analyzer<'_> {
 fn operator_name(list: &List) -> &str {
     list.iter()
         .filter_map(Node::as_str)
-        .last()
+        .next_back()
         .unwrap_or_default()
 }

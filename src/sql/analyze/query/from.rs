@@ -12,20 +12,20 @@ use crate::sql::parse::{Node, nodes};
 
 impl Analyzer<'_> {
     /// Brings everything that a `FROM` list names into `env`.
-    pub(in crate::sql) fn from_clause<'n>(
+    pub(in crate::sql) fn bring_in<'n>(
         &mut self,
         list: impl IntoIterator<Item = Node<'n>>,
         env: &mut Env<'_>,
     ) -> Result<(), Error> {
         for node in list {
-            let items = self.from_item(node, env)?;
+            let items = self.item_of(node, env)?;
             env.items.extend(items);
         }
         Ok(())
     }
 
     /// What one element of `FROM` brings in; `env` holds what stands to the left of it.
-    pub(in crate::sql) fn from_item(
+    pub(in crate::sql) fn item_of(
         &mut self,
         node: Node<'_>,
         env: &Env<'_>,
@@ -36,7 +36,7 @@ impl Analyzer<'_> {
             Node::RangeFunction(range) => this.function_item(range, env),
             Node::JoinExpr(join) => this.join(join, env),
             Node::RangeTableSample(sample) => {
-                let items = this.from_item(sample.relation(), env)?;
+                let items = this.item_of(sample.relation(), env)?;
                 this.consume_all(sample.args(), env)?;
                 this.consume_expression(sample.repeatable(), env)?;
                 Ok(items)
@@ -75,10 +75,10 @@ impl Analyzer<'_> {
     }
 
     fn join(&mut self, join: &nodes::JoinExpr, env: &Env<'_>) -> Result<Vec<Rc<Item>>, Error> {
-        let left = self.from_item(join.larg(), env)?;
+        let left = self.item_of(join.larg(), env)?;
         let mut beside = env.clone();
         beside.items.extend(left.iter().map(Rc::clone));
-        let right = self.from_item(join.rarg(), &beside)?;
+        let right = self.item_of(join.rarg(), &beside)?;
         let mut both = left.clone();
         both.extend(right.iter().map(Rc::clone));
         let shared = self.shared_columns(join, &left, &right);
@@ -312,7 +312,7 @@ pub(in crate::sql) fn through_from(fields: Vec<Field>) -> Vec<Field> {
         .collect()
 }
 
-fn visible<'i>(items: &'i [Rc<Item>]) -> impl Iterator<Item = &'i str> {
+fn visible(items: &[Rc<Item>]) -> impl Iterator<Item = &str> {
     items
         .iter()
         .filter(|item| item.unqualified)

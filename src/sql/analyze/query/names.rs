@@ -10,7 +10,7 @@ use crate::sql::parse::{Node, nodes};
 /// What names mean at one place of a statement; outer queries are its parents.
 #[derive(Default, Clone)]
 pub(in crate::sql) struct Env<'e> {
-    pub(in crate::sql) parent: Option<&'e Env<'e>>,
+    pub(in crate::sql) parent: Option<&'e Self>,
     /// What `FROM` has brought in.
     pub(in crate::sql) items: Vec<Rc<Item>>,
     /// What `WITH` has brought in, the latest last.
@@ -21,6 +21,10 @@ pub(in crate::sql) struct Env<'e> {
 
 /// Something in `FROM`.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the two ways to find a column are independent, as in the server"
+)]
 pub(in crate::sql) struct Item {
     /// The name it goes by.
     pub(in crate::sql) name: String,
@@ -62,14 +66,14 @@ const SYSTEM_COLUMNS: [&str; 6] = ["tableoid", "ctid", "xmin", "cmin", "xmax", "
 
 impl<'e> Env<'e> {
     /// Inside a query of `parent`.
-    pub(in crate::sql) fn within(parent: &'e Env<'e>) -> Self {
+    pub(in crate::sql) fn within(parent: &'e Self) -> Self {
         Self {
             parent: Some(parent),
             ..Self::default()
         }
     }
 
-    fn levels(&self) -> impl Iterator<Item = &Env<'e>> {
+    fn levels(&self) -> impl Iterator<Item = &Self> {
         std::iter::successors(Some(self), |env| env.parent)
     }
 
@@ -122,6 +126,15 @@ impl Item {
             (None, _) if self.nature == Nature::Open => Some(Value::unknown()),
             (None, _) => None,
         }
+    }
+
+    /// Whether two columns have that name.
+    fn is_twofold(&self, name: &str) -> bool {
+        self.fields
+            .iter()
+            .filter(|field| field.name == name)
+            .nth(1)
+            .is_some()
     }
 
     fn system_column(&self, name: &str) -> Option<Value> {
@@ -181,7 +194,9 @@ impl Analyzer<'_> {
         let at = column.location;
         let value = match reference(column) {
             Reference::Column(name) => self.unqualified(name, env, at),
-            Reference::ColumnOf(schema, item, name) => self.qualified(schema, item, name, env, at),
+            Reference::ColumnOf(schema, item, name) => {
+                self.qualified((schema, item, name), env, at)
+            }
             Reference::AllOf(schema, item) => match env.item(schema, item) {
                 Some(item) => item.whole(),
                 None => self.missing_item(item, at),
@@ -231,7 +246,7 @@ impl Analyzer<'_> {
         for item in visible() {
             let value = item.field(name).or_else(|| item.system_column(name));
             let Some(value) = value else { continue };
-            times = times.saturating_add(1);
+            times = times.saturating_add(if item.is_twofold(name) { 2 } else { 1 });
             certain &= matches!(item.nature, Nature::Stored | Nature::Derived);
             found = Some(match found {
                 Some(earlier) => earlier.or(value),
@@ -240,29 +255,35 @@ impl Analyzer<'_> {
         }
         let doubtful = visible().any(|item| matches!(item.nature, Nature::Open));
         if times > 1 && !doubtful {
-            self.failure(
-                "42702",
-                format!("column reference \"{name}\" is ambiguous"),
-                at,
-            );
+            self.ambiguous(name, at);
         }
         (found, certain)
     }
 
+    fn ambiguous(&mut self, name: &str, at: i32) {
+        self.failure(
+            "42702",
+            format!("column reference \"{name}\" is ambiguous"),
+            at,
+        );
+    }
+
     fn qualified(
         &mut self,
-        schema: Option<&str>,
-        item_name: &str,
-        name: &str,
+        (schema, item_name, name): (Option<&str>, &str, &str),
         env: &Env<'_>,
         at: i32,
     ) -> Value {
         let Some(item) = env.item(schema, item_name) else {
-            if schema.is_none() && env.variable(name) {
+            // `f.x` is a parameter of `f`, `x.field` a field of one; what is passed was noted at the call.
+            if schema.is_none() && (env.variable(name) || env.variable(item_name)) {
                 return Value::constant(0);
             }
             return self.missing_item(item_name, at);
         };
+        if item.is_twofold(name) {
+            self.ambiguous(name, at);
+        }
         if let Some(value) = item.field(name).or_else(|| item.system_column(name)) {
             return value;
         }

@@ -10,7 +10,7 @@ use crate::sql::analyze::query::from::rename;
 use crate::sql::analyze::query::names::{Env, Item, Nature, column_id};
 use crate::sql::catalog::{Relation, RelationKind};
 use crate::sql::error::Error;
-use crate::sql::footprint::Hazard;
+use crate::sql::footprint::{Hazard, Opaque};
 use crate::sql::known;
 use crate::sql::lineage::Origin;
 use crate::sql::parse::{self, Node, nodes};
@@ -78,7 +78,10 @@ impl Analyzer<'_> {
     pub(in crate::sql) fn resolve(&mut self, range: &nodes::RangeVar) -> Option<Arc<Relation>> {
         let name = range.relname().unwrap_or_default();
         let found = self.look_up(range.schemaname(), name, range.location);
-        if found.is_none() {
+        let apart = range
+            .schemaname()
+            .is_some_and(|schema| schema.starts_with("pg_to") || schema.starts_with("pg_temp_"));
+        if found.is_none() && !apart {
             let full = match range.schemaname() {
                 Some(schema) => format!("{schema}.{name}"),
                 None => name.to_owned(),
@@ -297,12 +300,21 @@ impl Analyzer<'_> {
         nested
     }
 
+    /// Takes over what could not be understood inside a definition: the server has understood it, so a name
+    /// that does not resolve there is no error of the client's.
+    pub(in crate::sql) fn absorb_opaque(&mut self, opaque: Option<Opaque>) {
+        if self.found.opaque.is_none()
+            && let Some(mut opaque) = opaque
+        {
+            opaque.failure = None;
+            self.found.opaque = Some(opaque);
+        }
+    }
+
     /// Takes over what a nested analysis found; of a materialized view only what it could not understand.
     fn absorb(&mut self, nested: Self, stored: bool) {
         let found = nested.found;
-        if self.found.opaque.is_none() {
-            self.found.opaque = found.opaque;
-        }
+        self.absorb_opaque(found.opaque);
         if stored {
             return;
         }

@@ -64,7 +64,7 @@ impl Analyzer<'_> {
         select: &nodes::SelectStmt,
         env: &mut Env<'_>,
     ) -> Result<Vec<Field>, Error> {
-        self.from_clause(select.from_clause(), env)?;
+        self.bring_in(select.from_clause(), env)?;
         self.predicate(select.where_clause(), env)?;
         let fields = if self.place == Place::Definition {
             self.quietly(|this| this.targets(select.target_list().iter(), env))?

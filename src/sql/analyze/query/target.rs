@@ -120,7 +120,7 @@ fn strong(node: Node<'_>, depth: u8) -> Option<(&str, bool)> {
             Some((name, true)) => Some((name, true)),
             weak => cast
                 .type_name()
-                .and_then(|name| name.names().iter().last()?.sval())
+                .and_then(|name| name.names().iter().next_back()?.sval())
                 .map(|name| (name, false))
                 .or(weak),
         },
@@ -164,7 +164,7 @@ fn sublink(link: &nodes::SubLink, depth: u8) -> Option<(&str, bool)> {
 }
 
 fn last_text(list: &List) -> Option<&str> {
-    list.iter().filter_map(Node::as_str).last()
+    list.iter().filter_map(Node::as_str).next_back()
 }
 
 fn value_function(function: &nodes::SQLValueFunction) -> &'static str {

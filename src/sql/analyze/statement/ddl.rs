@@ -20,7 +20,7 @@ use crate::sql::parse::{List, Node, nodes};
 
 impl Analyzer<'_> {
     /// `SELECT … INTO t`
-    pub(in crate::sql) fn into_table(
+    pub(in crate::sql) fn new_table(
         &mut self,
         into: &nodes::IntoClause,
         mut fields: Vec<Field>,
@@ -58,7 +58,7 @@ impl Analyzer<'_> {
             self.opaque("a new table without a name", -1);
             return Ok(Outcome::new(Kind::Create, Effect::Catalog));
         };
-        self.into_table(into, fields)
+        self.new_table(into, fields)
     }
 
     pub(in crate::sql) fn create_view(&mut self, view: &nodes::ViewStmt) -> Result<Outcome, Error> {

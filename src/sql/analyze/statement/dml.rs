@@ -36,9 +36,7 @@ impl Analyzer<'_> {
         let columns = self.insert_columns(insert, &target.relation);
         self.insert_rows(insert, &columns, &env)?;
         env.items.push(Rc::new(target.item.clone()));
-        if let Some(conflict) = insert.on_conflict_clause() {
-            self.on_conflict(insert, conflict, &target, &columns, &env)?;
-        }
+        self.on_conflict(insert, &target, &columns, &env)?;
         self.old_and_new(&target.item, &mut env);
         self.returning(insert.returning_clause(), &env)
     }
@@ -103,11 +101,13 @@ impl Analyzer<'_> {
     fn on_conflict(
         &mut self,
         insert: &nodes::InsertStmt,
-        conflict: &nodes::OnConflictClause,
         target: &Target,
         columns: &[ColumnId],
         env: &Env<'_>,
     ) -> Result<(), Error> {
+        let Some(conflict) = insert.on_conflict_clause() else {
+            return Ok(());
+        };
         // Whether a row is in the way tells that its key is stored.
         let single = matches!(insert.select_stmt(), Node::SelectStmt(select)
             if select.values_lists().len() == 1);
@@ -171,7 +171,7 @@ impl Analyzer<'_> {
         };
         self.touch(&target.relation);
         env.items.push(Rc::new(target.item.clone()));
-        self.from_clause(update.from_clause(), &mut env)?;
+        self.bring_in(update.from_clause(), &mut env)?;
         self.assignments(update.target_list().iter(), &target.relation, &env)?;
         self.predicate(update.where_clause(), &env)?;
         if !self.restricts(update.where_clause(), &target.relation) {
@@ -195,7 +195,7 @@ impl Analyzer<'_> {
         };
         self.touch(&target.relation);
         env.items.push(Rc::new(target.item.clone()));
-        self.from_clause(delete.using_clause(), &mut env)?;
+        self.bring_in(delete.using_clause(), &mut env)?;
         self.predicate(delete.where_clause(), &env)?;
         if !self.restricts(delete.where_clause(), &target.relation) {
             self.hazard(Hazard::NoWhere);
@@ -217,7 +217,7 @@ impl Analyzer<'_> {
             return Ok(Vec::new());
         };
         self.touch(&target.relation);
-        let source = self.from_item(merge.source_relation(), &env)?;
+        let source = self.item_of(merge.source_relation(), &env)?;
         env.items.push(Rc::new(target.item.clone()));
         env.items.extend(source);
         self.predicate(merge.join_condition(), &env)?;

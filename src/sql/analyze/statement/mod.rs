@@ -82,7 +82,7 @@ impl Analyzer<'_> {
     fn select_statement(&mut self, select: &nodes::SelectStmt) -> Result<Outcome, Error> {
         let fields = self.select(select, &Env::default())?;
         match into(select) {
-            Some(into) => self.into_table(into, fields),
+            Some(into) => self.new_table(into, fields),
             None => Ok(Outcome::rows(Kind::Select, fields)),
         }
     }

@@ -55,65 +55,56 @@ impl Condition<'_> {
                 }
             }
             Node::NullTest(test) => self.null_test(test),
-            Node::BooleanTest(test) => match deeper(test.arg()) {
-                // `(a = a) IS NOT FALSE`: true of an always, and of NULL.
-                Truth::Always
-                    if matches!(
-                        test.booltesttype,
-                        nodes::BoolTestType::IS_TRUE
-                            | nodes::BoolTestType::IS_NOT_FALSE
-                            | nodes::BoolTestType::IS_NOT_UNKNOWN
-                    ) =>
-                {
-                    Truth::Always
-                }
-                Truth::Never
-                    if matches!(
-                        test.booltesttype,
-                        nodes::BoolTestType::IS_FALSE | nodes::BoolTestType::IS_NOT_TRUE
-                    ) =>
-                {
-                    Truth::Always
-                }
-                _ => self.by_columns(node),
-            },
+            Node::BooleanTest(test) => self.boolean_test(test, depth),
             Node::TypeCast(cast) => match literal_truth(cast.arg()) {
                 Some(truth) => truth,
                 None => deeper(cast.arg()),
             },
             Node::A_Const(_) => literal_truth(node).unwrap_or(Truth::Always),
             Node::A_Expr(expression) => self.operator(expression),
-            Node::CoalesceExpr(coalesce) => {
-                // The first that is not NULL: an always is never NULL unless its columns are.
-                coalesce.args().first().map_or(Truth::Depends, deeper)
-            }
-            Node::CaseExpr(case) => {
-                if let Some(Node::CaseWhen(first)) = case.args().first()
-                    && matches!(case.arg(), Node::None)
-                    && deeper(first.expr()) == Truth::Always
-                {
-                    return deeper(first.result());
-                }
-                let mut results: Vec<Node<'_>> = case
-                    .args()
-                    .iter()
-                    .filter_map(|when| match when {
-                        Node::CaseWhen(when) => Some(when.result()),
-                        _ => None,
-                    })
-                    .collect();
-                results.push(case.defresult());
-                if results
-                    .into_iter()
-                    .map(deeper)
-                    .all(|part| part == Truth::Always)
-                {
-                    Truth::Always
-                } else {
-                    Truth::Depends
-                }
-            }
+            // The first that is not NULL: an always is never NULL unless its columns are.
+            Node::CoalesceExpr(coalesce) => coalesce.args().first().map_or(Truth::Depends, deeper),
+            Node::CaseExpr(case) => self.case(case, depth),
             _ => self.by_columns(node),
+        }
+    }
+
+    fn boolean_test(&self, test: &nodes::BooleanTest, depth: u16) -> Truth {
+        use nodes::BoolTestType as Test;
+        match self.truth(test.arg(), depth.saturating_add(1)) {
+            // `(a = a) IS NOT FALSE`: true of an always, and of NULL.
+            Truth::Always
+                if matches!(
+                    test.booltesttype,
+                    Test::IS_TRUE | Test::IS_NOT_FALSE | Test::IS_NOT_UNKNOWN
+                ) =>
+            {
+                Truth::Always
+            }
+            Truth::Never if matches!(test.booltesttype, Test::IS_FALSE | Test::IS_NOT_TRUE) => {
+                Truth::Always
+            }
+            _ => self.by_columns(Node::BooleanTest(test)),
+        }
+    }
+
+    fn case(&self, case: &nodes::CaseExpr, depth: u16) -> Truth {
+        let deeper = |inner: Node<'_>| self.truth(inner, depth.saturating_add(1));
+        if let Some(Node::CaseWhen(first)) = case.args().first()
+            && matches!(case.arg(), Node::None)
+            && deeper(first.expr()) == Truth::Always
+        {
+            return deeper(first.result());
+        }
+        let results = case.args().iter().filter_map(|when| match when {
+            Node::CaseWhen(when) => Some(when.result()),
+            _ => None,
+        });
+        let mut all = results.chain(std::iter::once(case.defresult()));
+        if all.all(|result| deeper(result) == Truth::Always) {
+            Truth::Always
+        } else {
+            Truth::Depends
         }
     }
 
@@ -130,7 +121,7 @@ impl Condition<'_> {
         let Node::ColumnRef(column) = test.arg() else {
             return self.by_columns(test.arg());
         };
-        let name = column.fields().iter().filter_map(Node::as_str).last();
+        let name = column.fields().iter().filter_map(Node::as_str).next_back();
         let not_null = name
             .and_then(|name| self.relation.column(name))
             .is_some_and(|column| column.not_null);
@@ -142,7 +133,11 @@ impl Condition<'_> {
     }
 
     fn operator(&self, expression: &nodes::A_Expr) -> Truth {
-        let name = expression.name().iter().filter_map(Node::as_str).last();
+        let name = expression
+            .name()
+            .iter()
+            .filter_map(Node::as_str)
+            .next_back();
         let (left, right) = (expression.lexpr(), expression.rexpr());
         match expression.kind {
             A_Expr_Kind::AEXPR_OP
@@ -232,7 +227,11 @@ fn opposite(one: Node<'_>, other: Node<'_>) -> bool {
         }
         (Node::A_Expr(one), Node::A_Expr(other)) => {
             let name = |expression: &nodes::A_Expr| {
-                let name = expression.name().iter().filter_map(Node::as_str).last();
+                let name = expression
+                    .name()
+                    .iter()
+                    .filter_map(Node::as_str)
+                    .next_back();
                 name.unwrap_or_default().to_owned()
             };
             // `a > 0 OR a < 5` overlap, too, whatever the bounds: one of a pair that points both ways.
@@ -257,7 +256,11 @@ fn opposite(one: Node<'_>, other: Node<'_>) -> bool {
 fn covers(one: &nodes::A_Expr, other: &nodes::A_Expr) -> bool {
     if same(one.rexpr(), other.rexpr(), 0) {
         let name = |expression: &nodes::A_Expr| {
-            let name = expression.name().iter().filter_map(Node::as_str).last();
+            let name = expression
+                .name()
+                .iter()
+                .filter_map(Node::as_str)
+                .next_back();
             name.unwrap_or_default().to_owned()
         };
         // `a < 1 OR a > 1` leaves out 1.
@@ -269,7 +272,7 @@ fn covers(one: &nodes::A_Expr, other: &nodes::A_Expr) -> bool {
     let (Some(first), Some(second)) = (number(one.rexpr(), 0), number(other.rexpr(), 0)) else {
         return false;
     };
-    let name = one.name().iter().filter_map(Node::as_str).last();
+    let name = one.name().iter().filter_map(Node::as_str).next_back();
     match name {
         Some("<" | "<=") => first > second,
         Some(">" | ">=") => first < second,
@@ -282,7 +285,7 @@ fn not_negative(node: Node<'_>) -> bool {
     let Node::FuncCall(call) = node else {
         return false;
     };
-    let name = call.funcname().iter().filter_map(Node::as_str).last();
+    let name = call.funcname().iter().filter_map(Node::as_str).next_back();
     matches!(
         name,
         Some(
@@ -362,7 +365,7 @@ fn same(one: Node<'_>, other: Node<'_>, depth: u16) -> bool {
     match (one, other) {
         (Node::ColumnRef(one), Node::ColumnRef(other)) => {
             let last = |column: &nodes::ColumnRef| {
-                let name = column.fields().iter().filter_map(Node::as_str).last();
+                let name = column.fields().iter().filter_map(Node::as_str).next_back();
                 name.map(str::to_owned)
             };
             last(one).is_some() && last(one) == last(other)
@@ -420,7 +423,11 @@ fn number(node: Node<'_>, depth: u16) -> Option<f64> {
         Node::TypeCast(cast) => number(cast.arg(), depth.saturating_add(1)),
         Node::A_Expr(expression) if expression.kind == A_Expr_Kind::AEXPR_OP => {
             let right = number(expression.rexpr(), depth.saturating_add(1))?;
-            let name = expression.name().iter().filter_map(Node::as_str).last()?;
+            let name = expression
+                .name()
+                .iter()
+                .filter_map(Node::as_str)
+                .next_back()?;
             if matches!(expression.lexpr(), Node::None) {
                 return match name {
                     "-" => Some(-right),
