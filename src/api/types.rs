@@ -107,8 +107,6 @@ pub struct DatabaseView {
     pub access: Vec<String>,
     /// Whether opening a session waits for an approval.
     pub review: bool,
-    /// Whether a reason must be given.
-    pub reason_required: bool,
     /// The longest session, in seconds.
     pub max_duration_s: u64,
 }

@@ -8,6 +8,7 @@
 
 pub mod lease;
 pub mod limit;
+pub mod login;
 pub mod open;
 pub mod place;
 mod reaper;

@@ -125,6 +125,12 @@ impl Error {
         Self::new(Kind::Setup, message)
     }
 
+    /// 128 + n: ended by a signal; there is nothing to tell.
+    #[must_use]
+    pub fn signal(number: u8) -> Self {
+        Self::told(Kind::Signal(number))
+    }
+
     /// A failure that has been told already; only the exit code is left to give.
     #[must_use]
     pub fn told(kind: Kind) -> Self {

@@ -3,13 +3,17 @@
 //! Reading order: `globals` (options every command takes) → `ui` (what a command says) → `error` (how it ends).
 //! A new command is a file, a line in [`Command`] and a line in `dispatch`.
 
+mod broker;
+mod demo;
 pub mod error;
 pub mod generate;
 pub mod globals;
+mod guardian;
 mod login;
 mod logout;
 pub(crate) mod problem;
 mod remembered;
+mod signal;
 mod status;
 pub mod ui;
 
@@ -61,6 +65,13 @@ enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Status(status::Args),
+    /// Run all of dbgate on this machine: PostgreSQL, a sign-in issuer, a sample shop, policy and broker
+    Demo(demo::Args),
+    /// Serve as the broker
+    Broker(broker::Args),
+    /// Become a program that ends with its parent
+    #[command(hide = true, name = "internal-guardian")]
+    Guardian(guardian::Args),
     /// Write completions or manual pages
     #[command(hide = true)]
     Generate(generate::Args),
@@ -72,6 +83,9 @@ async fn dispatch(ui: &mut Ui, globals: &Globals, command: Command) -> Result<()
         Command::Login(args) => login::run(ui, globals, &args).await,
         Command::Logout(args) => logout::run(ui, globals, &args).await,
         Command::Status(args) => status::run(ui, globals, &args).await,
+        Command::Demo(args) => demo::run(ui, args).await,
+        Command::Broker(args) => broker::run(ui, args).await,
+        Command::Guardian(args) => Err(guardian::run(&args)),
         Command::Generate(args) => generate::run(ui, &args),
     }
 }

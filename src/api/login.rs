@@ -1,0 +1,117 @@
+//! Signing in and out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract;
+
+use crate::api::State;
+use crate::api::authn::{Bearer, Caller, From};
+use crate::api::error::Error;
+use crate::api::types;
+use crate::audit::event::private::Private;
+use crate::audit::event::{Action, Context, Event};
+use crate::model::secret::Secret;
+use crate::model::subject::{Subject, SubjectKind};
+use crate::oidc::issuer::Credentials;
+
+/// `GET /v1/info`
+pub(super) async fn info(extract::State(state): extract::State<Arc<State>>) -> Json<types::Info> {
+    Json(state.info.clone())
+}
+
+/// `POST /v1/login`
+pub(super) async fn login(
+    extract::State(state): extract::State<Arc<State>>,
+    From(client): From,
+    Bearer(prior): Bearer,
+    body: Result<Json<types::Login>, extract::rejection::JsonRejection>,
+) -> Result<Json<types::LoggedIn>, Error> {
+    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let credentials = Credentials {
+        id_token: Secret::new(body.id_token),
+        access_token: body.access_token.map(Secret::new),
+        nonce: body.nonce,
+    };
+    let context = Context {
+        client: Some(client),
+        ..Context::default()
+    };
+    let identified = match state.logins.identify(&credentials).await {
+        Ok(identified) => identified,
+        Err(error) => {
+            let refused = Action::LoginRefused {
+                error: Private::from(error.to_string()),
+            };
+            state.log.append(Event::new(context, refused)).await?;
+            return Err(error.into());
+        }
+    };
+    let context = Context {
+        subject: Some((&identified.subject).into()),
+        ..context
+    };
+    let method = if prior.is_some() {
+        "refresh"
+    } else {
+        "id token"
+    };
+    state
+        .log
+        .append(Event::new(
+            context,
+            Action::LoggedIn {
+                method: method.to_owned(),
+            },
+        ))
+        .await?;
+    let issued = state.logins.issue(identified, prior.as_ref()).await?;
+    Ok(Json(types::LoggedIn {
+        token: issued.token.expose().clone(),
+        expires: issued.caller.expires.to_string(),
+        subject: view(&issued.caller.subject),
+    }))
+}
+
+/// `POST /v1/logout`
+pub(super) async fn logout(
+    extract::State(state): extract::State<Arc<State>>,
+    Caller(caller): Caller,
+    From(client): From,
+    body: Result<Json<types::Logout>, extract::rejection::JsonRejection>,
+) -> Result<Json<serde_json::Value>, Error> {
+    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let ended = if body.keep_sessions {
+        0
+    } else {
+        state.broker.log_out(&caller.family).await
+    };
+    let context = Context {
+        subject: Some((&caller.subject).into()),
+        client: Some(client),
+        ..Context::default()
+    };
+    state
+        .log
+        .append(Event::new(context, Action::LoggedOut { sessions: ended }))
+        .await?;
+    state.logins.end(&caller).await?;
+    Ok(Json(serde_json::json!({ "sessions_ended": ended })))
+}
+
+/// A subject as people read it.
+pub(super) fn view(subject: &Subject) -> types::SubjectView {
+    types::SubjectView {
+        issuer: subject.id.issuer.clone(),
+        sub: subject.id.sub.clone(),
+        display: subject.display.clone(),
+        kind: match subject.kind {
+            SubjectKind::Person => "person",
+            SubjectKind::Job => "job",
+            SubjectKind::Agent => "agent",
+        }
+        .to_owned(),
+        groups: subject.groups.iter().cloned().collect(),
+        behalf: subject.behalf.as_ref().map(ToString::to_string),
+    }
+}

@@ -1,0 +1,124 @@
+//! What waits for an approval.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract;
+use axum::extract::rejection::JsonRejection;
+
+use crate::api::State;
+use crate::api::authn::Caller;
+use crate::api::error::Error;
+use crate::api::login;
+use crate::api::sessions::All;
+use crate::api::types;
+use crate::broker::request::What;
+use crate::model::session::RequestId;
+use crate::store::request::{Request, RequestFilter, RequestKind, RequestState};
+
+/// The most requests one answer lists.
+const MOST: u32 = 1000;
+
+/// `GET /v1/requests`
+pub(super) async fn list(
+    extract::State(state): extract::State<Arc<State>>,
+    Caller(caller): Caller,
+    extract::Query(query): extract::Query<All>,
+) -> Result<Json<Vec<types::RequestView>>, Error> {
+    let states = if query.all {
+        Vec::new()
+    } else {
+        vec![RequestState::Pending]
+    };
+    let filter = RequestFilter {
+        states,
+        limit: MOST,
+        ..RequestFilter::default()
+    };
+    let requests = state.broker.requests(&caller.subject, &filter).await?;
+    Ok(Json(requests.iter().map(view).collect()))
+}
+
+/// `GET /v1/requests/{id}`
+pub(super) async fn show(
+    extract::State(state): extract::State<Arc<State>>,
+    Caller(caller): Caller,
+    extract::Path(id): extract::Path<String>,
+) -> Result<Json<types::RequestView>, Error> {
+    let request = state
+        .broker
+        .find_request(&caller.subject, &read_id(&id)?)
+        .await?;
+    Ok(Json(view(&request)))
+}
+
+/// `POST /v1/requests/{id}/approve`
+pub(super) async fn approve(
+    extract::State(state): extract::State<Arc<State>>,
+    Caller(caller): Caller,
+    extract::Path(id): extract::Path<String>,
+    body: Result<Json<types::Decide>, JsonRejection>,
+) -> Result<Json<types::RequestView>, Error> {
+    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let id = read_id(&id)?;
+    let request = state
+        .broker
+        .approve(&id, &caller.subject, body.reason, body.max_rows)
+        .await?;
+    Ok(Json(view(&request)))
+}
+
+/// `POST /v1/requests/{id}/deny`
+pub(super) async fn deny(
+    extract::State(state): extract::State<Arc<State>>,
+    Caller(caller): Caller,
+    extract::Path(id): extract::Path<String>,
+    body: Result<Json<types::Decide>, JsonRejection>,
+) -> Result<Json<types::RequestView>, Error> {
+    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let id = read_id(&id)?;
+    let reason = body.reason.filter(|reason| !reason.trim().is_empty());
+    let reason = reason.ok_or_else(|| Error::bad_request("a denial needs a reason"))?;
+    let request = state.broker.deny(&id, &caller.subject, reason).await?;
+    Ok(Json(view(&request)))
+}
+
+fn read_id(text: &str) -> Result<RequestId, Error> {
+    text.parse()
+        .map_err(|_| Error::not_found(format!("there is no request `{text}`")))
+}
+
+/// A request as people read it.
+pub(super) fn view(request: &Request) -> types::RequestView {
+    let what = What::of(request);
+    types::RequestView {
+        id: request.id.to_string(),
+        what: match request.kind {
+            RequestKind::Session => "session",
+            RequestKind::Statement => "statement",
+        }
+        .to_owned(),
+        state: request.state.as_str().to_owned(),
+        subject: login::view(&request.subject),
+        database: request.database.to_string(),
+        reason: Some(request.reason.clone()).filter(|reason| !reason.is_empty()),
+        statement: what.statement,
+        footprint: what.footprint,
+        expected_rows: what.expected_rows,
+        rule: what.rule,
+        approvers: request.approvers.clone(),
+        needed: request.needed,
+        approvals: request
+            .approvals
+            .iter()
+            .map(|given| types::ApprovalView {
+                by: given.approver.display.clone(),
+                reason: given.reason.clone(),
+                max_rows: given.max_rows,
+                at: given.at.to_string(),
+            })
+            .collect(),
+        created: request.created.to_string(),
+        expires: request.expires.to_string(),
+    }
+}

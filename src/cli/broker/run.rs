@@ -1,0 +1,111 @@
+//! `dbgate broker run`: serves.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::demo::server_failure;
+use crate::cli::error::Error;
+use crate::cli::problem;
+use crate::cli::signal;
+use crate::cli::ui::Ui;
+use crate::config::broker::{self, Config};
+use crate::config::problem::Source;
+use crate::net::clock::SystemClock;
+use crate::net::entropy::SystemEntropy;
+use crate::server::{self, Surroundings};
+
+/// Serve until SIGTERM or SIGINT
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The configuration
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        env = "DBGATE_BROKER_CONFIG",
+        default_value = "/etc/dbgate/broker.toml"
+    )]
+    config: PathBuf,
+
+    /// The form of the log on stderr
+    #[arg(
+        long,
+        value_name = "FORM",
+        env = "DBGATE_LOG_FORMAT",
+        default_value = "text"
+    )]
+    log_format: Format,
+
+    /// What is logged, such as `info` or `dbgate::gateway=debug`
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "DBGATE_LOG",
+        default_value = "info"
+    )]
+    log: String,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Format {
+    /// A line for people
+    Text,
+    /// A JSON object a line
+    Json,
+}
+
+/// Reads the configuration, serves, drains.
+pub(crate) async fn run(_: &mut Ui, args: &Args) -> Result<(), Error> {
+    log(args)?;
+    let config = read(&args.config)?;
+    let surroundings = Surroundings {
+        clock: Arc::new(SystemClock::new()),
+        entropy: Arc::new(SystemEntropy),
+    };
+    let mut ended = signal::ended()?;
+    let running = server::start(config, &surroundings)
+        .await
+        .map_err(|error| server_failure(&error))?;
+    tracing::info!(address = %running.address, "serving");
+    let number = ended.wait().await;
+    tracing::info!(signal = number, "stopping");
+    running.stop().await;
+    Ok(())
+}
+
+/// Reads a broker's configuration, with all its mistakes.
+pub(crate) fn read(path: &Path) -> Result<Config, Error> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::setup(format!(
+            "read the configuration `{}`: {error}",
+            path.display()
+        ))
+        .with_hint("name the file with `--config`; `docs/operations.md` describes it")
+    })?;
+    let base = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let base = base.unwrap_or_else(|| Path::new("."));
+    broker::parse(&Source::new(path.display().to_string(), text), base).map_err(|problems| {
+        Error::setup(format!(
+            "the configuration has {} mistakes\n{}",
+            problems.len(),
+            problem::render(&problems, false)
+        ))
+    })
+}
+
+fn log(args: &Args) -> Result<(), Error> {
+    let filter = EnvFilter::try_new(&args.log)
+        .map_err(|error| Error::usage(format!("`{}` is no log filter: {error}", args.log)))?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let set = match args.log_format {
+        Format::Text => builder.with_ansi(false).try_init(),
+        Format::Json => builder.json().flatten_event(true).try_init(),
+    };
+    set.map_err(|error| Error::setup(format!("set the log up: {error}")))
+}

@@ -1,0 +1,68 @@
+//! A policy that changed is read again, on SIGHUP and when a file changes; with mistakes, the old one stays.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::broker::Broker;
+use crate::net::drain::Signal;
+use crate::server;
+
+/// How often the files are looked at.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// What a file looked like: when it was changed, and how long it is.
+type Look = Vec<Option<(SystemTime, u64)>>;
+
+/// Watches until a stop is asked for.
+pub(super) async fn watch(files: Vec<PathBuf>, broker: Arc<Broker>, mut stop: Signal) {
+    let mut hangup = signal(SignalKind::hangup()).ok();
+    let mut seen = look(&files);
+    let mut tick = tokio::time::interval(PERIOD);
+    loop {
+        let asked = tokio::select! {
+            _ = tick.tick() => false,
+            Some(()) = next(&mut hangup) => true,
+            () = stop.started() => return,
+        };
+        let now = look(&files);
+        if !asked && now == seen {
+            continue;
+        }
+        seen = now;
+        match server::read_policy(&files) {
+            Ok(policy) => {
+                let hash = policy.hash().to_owned();
+                match broker.set_policy(Arc::new(policy)).await {
+                    Ok(()) => tracing::info!(hash, "the policy was loaded"),
+                    Err(error) => {
+                        tracing::error!(%error, "the new policy could not be put in force; the old one stays")
+                    }
+                }
+            }
+            Err(server::Error::Policy(problems)) => {
+                for problem in &problems {
+                    tracing::error!(%problem, "the policy has a mistake; the old one stays");
+                }
+            }
+            Err(error) => tracing::error!(%error, "the policy can't be read; the old one stays"),
+        }
+    }
+}
+
+async fn next(hangup: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
+    match hangup {
+        Some(hangup) => hangup.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn look(files: &[PathBuf]) -> Look {
+    let one = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    files.iter().map(|path| one(path)).collect()
+}
