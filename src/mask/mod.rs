@@ -11,6 +11,7 @@
 )]
 
 mod cell;
+pub mod copy;
 pub mod key;
 mod plan;
 mod transform;

@@ -1,5 +1,6 @@
 //! Tests of the module, through its own front door.
 
+mod copy;
 mod plan;
 mod transform;
 

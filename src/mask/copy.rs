@@ -1,0 +1,342 @@
+//! Lines of `COPY … TO STDOUT` in text and CSV format, masked.
+//!
+//! The server sends one row in each `CopyData` message. A line that is not UTF-8, or has another number of values
+//! than expected, is refused: other encodings can hide a delimiter inside a letter.
+
+use crate::mask::cell::{Cell, Scratch, type_of};
+use crate::mask::plan::{Refusal, Terms};
+use crate::model::name::ColumnId;
+use crate::policy::Shown;
+use crate::policy::obligation::Mask;
+use crate::sql::catalog::Catalog;
+use crate::sql::footprint::{CopyFormat, CopyLayout, Facts};
+use crate::sql::lineage::Origin;
+use crate::wire::row::Format;
+use crate::wire::value::Type;
+
+/// How the lines of one `COPY` are masked.
+///
+/// **Invariant:** only [`Lines::new`] makes one, after the analysis had an origin for every column.
+///
+/// ```compile_fail
+/// fn clean(format: dbgate::sql::footprint::CopyFormat) -> dbgate::mask::copy::Lines {
+///     dbgate::mask::copy::Lines { format, columns: Vec::new() }
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Lines {
+    format: CopyFormat,
+    columns: Vec<Option<Column>>,
+    header: Header,
+    scratch: Scratch,
+    value: String,
+    shown: Shown,
+}
+
+#[derive(Debug)]
+struct Column {
+    cell: Cell,
+    remember: Vec<ColumnId>,
+    count: u64,
+}
+
+/// Whether the first line, the names of the columns, is still to come.
+#[derive(Debug, PartialEq, Eq)]
+enum Header {
+    Expected,
+    Past,
+}
+
+impl Lines {
+    /// A plan for the lines of that `COPY`. `None`: nothing is masked, and lines may pass as they are.
+    ///
+    /// # Errors
+    /// When something is masked and the lines cannot be.
+    pub fn new(
+        masks: &[Option<Mask>],
+        facts: &Facts,
+        terms: &Terms<'_>,
+    ) -> Result<Option<Self>, Refusal> {
+        if !terms.protection.concerns(terms.subject) {
+            return Ok(None);
+        }
+        if masks.len() != facts.outputs.len() {
+            return Err(Refusal::Columns {
+                expected: masks.len(),
+                came: facts.outputs.len(),
+            });
+        }
+        if masks.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let format = facts.copy.clone().ok_or(Refusal::Malformed)?;
+        match format.layout {
+            CopyLayout::Text | CopyLayout::Csv => {}
+            CopyLayout::Binary => return Err(Refusal::BinaryCopy),
+        }
+        let columns = masks
+            .iter()
+            .zip(&facts.outputs)
+            .map(|(mask, output)| Some(column(mask.as_ref()?, &output.origin, terms)))
+            .collect();
+        let header = if format.header {
+            Header::Expected
+        } else {
+            Header::Past
+        };
+        Ok(Some(Self {
+            format,
+            columns,
+            header,
+            scratch: Scratch::default(),
+            value: String::new(),
+            shown: Shown::new(),
+        }))
+    }
+
+    /// Writes the line, masked, behind what `out` holds.
+    ///
+    /// # Errors
+    /// When the line cannot be told apart into the values that were expected; `out` is then as it was.
+    pub fn apply(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        if self.header == Header::Expected {
+            self.header = Header::Past;
+            out.extend_from_slice(line);
+            return Ok(());
+        }
+        let start = out.len();
+        let written = self.write(line, out);
+        if written.is_err() {
+            out.truncate(start);
+        }
+        written
+    }
+
+    /// How many values were masked, by column from 0.
+    pub fn counts(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.columns
+            .iter()
+            .enumerate()
+            .filter_map(|(index, column)| Some((index, column.as_ref()?.count)))
+    }
+
+    /// The masked values that could be taken for real ones, to be remembered with the session.
+    #[must_use]
+    pub fn take_shown(&mut self) -> Shown {
+        std::mem::take(&mut self.shown)
+    }
+
+    fn write(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let text = str::from_utf8(line).map_err(|_| Refusal::Malformed)?;
+        let mut rest = text.strip_suffix('\n').ok_or(Refusal::Malformed)?;
+        rest = rest.strip_suffix('\r').unwrap_or(rest);
+        let expected = self.columns.len();
+        for index in 0..expected {
+            let (raw, after) = split(rest, &self.format)?;
+            let is_last = index + 1 == expected;
+            match after {
+                Some(after) if !is_last => rest = after,
+                None if is_last => {}
+                Some(_) | None => {
+                    return Err(Refusal::Row {
+                        expected,
+                        came: index + 1,
+                    });
+                }
+            }
+            self.value(index, raw, out)?;
+            if !is_last {
+                push(out, self.format.delimiter);
+            }
+        }
+        out.push(b'\n');
+        Ok(())
+    }
+
+    fn value(&mut self, index: usize, raw: &str, out: &mut Vec<u8>) -> Result<(), Refusal> {
+        let column = self.columns.get_mut(index).and_then(Option::as_mut);
+        let Some(column) = column.filter(|_| raw != self.format.null) else {
+            out.extend_from_slice(raw.as_bytes());
+            return Ok(());
+        };
+        column.count = column.count.saturating_add(1);
+        self.value.clear();
+        unescape(raw, &self.format, &mut self.value).ok_or(Refusal::Malformed)?;
+        match column.cell.apply(self.value.as_bytes(), &mut self.scratch) {
+            None => out.extend_from_slice(self.format.null.as_bytes()),
+            Some(masked) => {
+                for source in &column.remember {
+                    self.shown.add(*source, masked.text);
+                }
+                escape(masked.text, &self.format, out);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn column(mask: &Mask, origin: &Origin, terms: &Terms<'_>) -> Column {
+    let (sources, kind) = match origin {
+        Origin::Plain(columns) => {
+            let sources: Vec<ColumnId> = columns.iter().copied().collect();
+            let kind = common_type(&sources, terms.catalog);
+            (sources, kind)
+        }
+        // Of what type the result is, only the server knows: every value becomes NULL.
+        Origin::Generated(_) | Origin::Computed(_) | Origin::Clean | Origin::Unknown => {
+            (Vec::new(), None)
+        }
+    };
+    let cell = Cell::new(mask, kind, Format::Text, terms.keys);
+    let remember = if cell.looks_real() {
+        sources
+    } else {
+        Vec::new()
+    };
+    Column {
+        cell,
+        remember,
+        count: 0,
+    }
+}
+
+/// The type of all these columns, when it is one.
+fn common_type(columns: &[ColumnId], catalog: &Catalog) -> Option<Type> {
+    let mut kinds = columns.iter().map(|id| {
+        let relation = catalog.relations.get(&id.relation)?;
+        let column = relation.columns.iter().find(|c| c.number == id.number)?;
+        type_of(column.type_oid, catalog)
+    });
+    let first = kinds.next()??;
+    kinds.all(|kind| kind == Some(first)).then_some(first)
+}
+
+/// The next value as it stands in the line, and what follows its delimiter.
+fn split<'l>(line: &'l str, format: &CopyFormat) -> Result<(&'l str, Option<&'l str>), Refusal> {
+    let end = match format.layout {
+        CopyLayout::Text => text_end(line, format.delimiter),
+        CopyLayout::Csv | CopyLayout::Binary => csv_end(line, format),
+    };
+    let (raw, after) = line.split_at_checked(end).ok_or(Refusal::Malformed)?;
+    Ok((raw, after.strip_prefix(format.delimiter)))
+}
+
+/// In text format a backslash takes the next character with it.
+fn text_end(line: &str, delimiter: char) -> usize {
+    let mut letters = line.char_indices();
+    while let Some((at, letter)) = letters.next() {
+        if letter == '\\' {
+            letters.next();
+        } else if letter == delimiter {
+            return at;
+        }
+    }
+    line.len()
+}
+
+/// In CSV a value may be quoted as a whole or in parts; inside quotes the escape takes a quote or itself with it.
+fn csv_end(line: &str, format: &CopyFormat) -> usize {
+    let mut quoted = false;
+    let mut letters = line.char_indices().peekable();
+    while let Some((at, letter)) = letters.next() {
+        let next = letters.peek().map(|(_, next)| *next);
+        let escapes = quoted
+            && letter == format.escape
+            && next.is_some_and(|next| next == format.quote || next == format.escape);
+        if escapes {
+            letters.next();
+        } else if letter == format.quote {
+            quoted = !quoted;
+        } else if letter == format.delimiter && !quoted {
+            return at;
+        }
+    }
+    line.len()
+}
+
+fn unescape(raw: &str, format: &CopyFormat, out: &mut String) -> Option<()> {
+    match format.layout {
+        CopyLayout::Text => unescape_text(raw, out),
+        CopyLayout::Csv | CopyLayout::Binary => {
+            let Some(quoted) = raw.strip_prefix(format.quote) else {
+                out.push_str(raw);
+                return Some(());
+            };
+            let inner = quoted.strip_suffix(format.quote)?;
+            let mut letters = inner.chars().peekable();
+            while let Some(letter) = letters.next() {
+                let next = letters.peek().copied();
+                let escapes = letter == format.escape
+                    && next.is_some_and(|next| next == format.quote || next == format.escape);
+                if escapes {
+                    out.extend(letters.next());
+                } else {
+                    out.push(letter);
+                }
+            }
+            Some(())
+        }
+    }
+}
+
+fn unescape_text(raw: &str, out: &mut String) -> Option<()> {
+    let mut letters = raw.chars();
+    while let Some(letter) = letters.next() {
+        if letter != '\\' {
+            out.push(letter);
+            continue;
+        }
+        out.push(match letters.next()? {
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'v' => '\u{b}',
+            other => other,
+        });
+    }
+    Some(())
+}
+
+fn escape(text: &str, format: &CopyFormat, out: &mut Vec<u8>) {
+    match format.layout {
+        CopyLayout::Text => {
+            for letter in text.chars() {
+                let short = match letter {
+                    '\\' => Some('\\'),
+                    '\u{8}' => Some('b'),
+                    '\u{c}' => Some('f'),
+                    '\n' => Some('n'),
+                    '\r' => Some('r'),
+                    '\t' => Some('t'),
+                    '\u{b}' => Some('v'),
+                    other => (other == format.delimiter).then_some(other),
+                };
+                if short.is_some() {
+                    out.push(b'\\');
+                }
+                push(out, short.unwrap_or(letter));
+            }
+        }
+        CopyLayout::Csv | CopyLayout::Binary => {
+            let special = |c| c == format.delimiter || c == format.quote || c == '\n' || c == '\r';
+            if text != format.null && text != "\\." && !text.contains(special) {
+                out.extend_from_slice(text.as_bytes());
+                return;
+            }
+            push(out, format.quote);
+            for letter in text.chars() {
+                if letter == format.quote || letter == format.escape {
+                    push(out, format.escape);
+                }
+                push(out, letter);
+            }
+            push(out, format.quote);
+        }
+    }
+}
+
+fn push(out: &mut Vec<u8>, letter: char) {
+    out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+}
