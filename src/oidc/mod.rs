@@ -18,4 +18,4 @@ pub mod login;
 pub mod loopback;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,1 +1,9 @@
 //! Tests of the network half of identity, against servers of their own on loopback.
+
+mod browser;
+mod discovery;
+pub(crate) mod fake;
+mod issuer;
+mod jwks;
+mod login;
+mod loopback;
