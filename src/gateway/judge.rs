@@ -242,11 +242,14 @@ fn reviewed_among_others(held: &Held) -> Denial {
 
 /// For a string with a `COPY … FROM STDIN`: how many columns its data has.
 fn copy_columns(analyzed: &[Analyzed]) -> Option<u16> {
-    let copy = analyzed
-        .iter()
-        .map(Analyzed::facts)
-        .find(|facts| facts.kind == Kind::CopyIn && !reads_file(facts))?;
-    Some(u16::try_from(copy.footprint.writes.len()).unwrap_or(u16::MAX))
+    analyzed.iter().find_map(|one| copy_columns_of(one.facts()))
+}
+
+/// For a `COPY … FROM STDIN`: how many columns its data has.
+#[must_use]
+pub fn copy_columns_of(facts: &Facts) -> Option<u16> {
+    let takes_data = facts.kind == Kind::CopyIn && !reads_file(facts);
+    takes_data.then(|| u16::try_from(facts.footprint.writes.len()).unwrap_or(u16::MAX))
 }
 
 /// The parameters that a `Bind` carries.

@@ -199,6 +199,24 @@ pub fn pinned_changed(name: &str) -> Fields {
     .with_hint("Connect again and leave this setting as it is.")
 }
 
+/// The catalog of the database can't be read: names can't be resolved.
+pub fn no_catalog() -> Fields {
+    error(
+        SqlState::CONNECTION_FAILURE,
+        "dbgate cannot read the database's catalog, and decides nothing without it",
+    )
+    .with_hint("Try again in a moment.")
+}
+
+/// The policy wants an approval for something that was permitted before.
+pub fn changed_meanwhile() -> Fields {
+    error(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        "the policy has changed since this statement was bound",
+    )
+    .with_hint("Bind it again.")
+}
+
 /// The audit log cannot be written.
 pub fn unrecorded() -> Fields {
     error(

@@ -145,11 +145,19 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
         port: config.listen.public_port.unwrap_or_else(|| address.port()),
     };
     let mut registry = Registry::with_prefix("dbgate");
-    let gate = Arc::new(gateway::Gateway::new(
-        Arc::clone(&broker),
-        &config,
-        &mut registry,
-    ));
+    let secret = gateway::secret::open(&config.data_dir, &*surroundings.entropy);
+    let options = gateway::Options {
+        broker: Arc::clone(&broker),
+        binding: tls.binding().clone(),
+        plain_text: config.listen.plain_text,
+        handshake: config.limits.handshake,
+        entropy: Arc::clone(&surroundings.entropy),
+        secret: secret.map_err(|source| Error::Read {
+            path: config.data_dir.join("mask.key"),
+            source,
+        })?,
+    };
+    let gate = Arc::new(gateway::Gateway::new(options, &mut registry));
     let api = Arc::new(api::State {
         broker: Arc::clone(&broker),
         logins,

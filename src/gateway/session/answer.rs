@@ -526,7 +526,7 @@ const fn is_end(kind: Kind) -> bool {
 }
 
 /// Whether a setting that the guard relies on has another value than it was given.
-pub(super) fn is_broken(name: &str, value: &str) -> bool {
+pub(in crate::gateway) fn is_broken(name: &str, value: &str) -> bool {
     match name {
         "standard_conforming_strings" => value != "on",
         "client_encoding" => value != "UTF8",

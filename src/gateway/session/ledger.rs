@@ -125,6 +125,15 @@ impl Ledger {
         self.entries.drain(..)
     }
 
+    /// The first run that is being executed.
+    pub fn running(&self) -> Option<RunId> {
+        self.entries.iter().find_map(|entry| match &entry.owed {
+            Owed::Execute(run) => Some(*run),
+            Owed::Query(runs) => runs.front().copied(),
+            _ => None,
+        })
+    }
+
     /// Whether a `Sync` is on its way.
     pub fn has_sync(&self) -> bool {
         self.entries

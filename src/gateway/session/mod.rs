@@ -262,6 +262,18 @@ impl Session {
         matches!(self.pipeline, Pipeline::Begun)
     }
 
+    /// Whether the client's data goes to the upstream as it comes.
+    #[must_use]
+    pub const fn is_copying_in(&self) -> bool {
+        matches!(self.mode, Mode::CopyIn(..))
+    }
+
+    /// The statement under way, if there is one.
+    #[must_use]
+    pub fn running(&self) -> Option<&Run> {
+        self.ledger.running().and_then(|id| self.runs.get(id))
+    }
+
     /// Whether nothing is owed and nothing waits: the connection is idle.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -423,10 +435,10 @@ impl Session {
         }
     }
 
-    /// Whether a `COMMIT` is on its way whose answer has not come.
+    /// Whether the upstream owes no answer.
     #[must_use]
-    pub fn is_committing(&self) -> bool {
-        !self.ledger.is_empty()
+    pub fn is_settled(&self) -> bool {
+        self.ledger.is_empty()
     }
 }
 

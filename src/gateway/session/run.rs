@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::Recorded;
+use crate::audit::event;
 use crate::gateway::intent::Intent;
 use crate::gateway::reply;
 use crate::model::name::ColumnId;
@@ -38,6 +39,7 @@ pub struct Run {
     sent: Sent,
     stopped: Option<Box<Fields>>,
     reported: bool,
+    decided: Duration,
 }
 
 /// How rows pass to the client.
@@ -86,8 +88,8 @@ pub struct Report {
     pub sent: Sent,
     /// How long it took.
     pub took: Duration,
-    /// How many values were masked, by result column from 0.
-    pub masked: Vec<(usize, u64)>,
+    /// What was masked, with how many values.
+    pub masked: Vec<event::Masked>,
 }
 
 /// How much more may pass unread.
@@ -102,7 +104,11 @@ pub struct Room {
 impl Run {
     /// A statement whose intent is on record. `protection` is what the database's columns need at this moment.
     #[must_use]
-    pub const fn new(intent: Recorded<Intent>, protection: Arc<Protection>) -> Self {
+    pub const fn new(
+        intent: Recorded<Intent>,
+        protection: Arc<Protection>,
+        decided: Duration,
+    ) -> Self {
         Self {
             intent,
             protection,
@@ -111,7 +117,26 @@ impl Run {
             sent: Sent { rows: 0, bytes: 0 },
             stopped: None,
             reported: false,
+            decided,
         }
+    }
+
+    /// When it was decided, by a clock that never jumps.
+    #[must_use]
+    pub const fn decided(&self) -> Duration {
+        self.decided
+    }
+
+    /// What was protected when it was decided.
+    #[must_use]
+    pub const fn protection(&self) -> &Arc<Protection> {
+        &self.protection
+    }
+
+    /// The record of its intent.
+    #[must_use]
+    pub const fn index(&self) -> u64 {
+        self.intent.index()
     }
 
     /// What it was permitted for.
@@ -145,6 +170,7 @@ impl Run {
     pub fn renew(&mut self, renewed: Self) {
         self.intent = renewed.intent;
         self.protection = renewed.protection;
+        self.decided = renewed.decided;
         self.rows = Rows::Unknown;
     }
 
@@ -326,7 +352,7 @@ impl Run {
         if std::mem::replace(&mut self.reported, true) {
             return None;
         }
-        let masked = Vec::new();
+        let masked = self.intent().masked().to_vec();
         Some(Report {
             intent: self.intent.index(),
             kind: self.facts().kind,

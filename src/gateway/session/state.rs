@@ -92,8 +92,9 @@ impl State {
         self.definitions
     }
 
-    /// The upstream has told search path and temporary relations.
-    pub fn renew(&mut self, search_path: Vec<String>, temporary: Temporaries) {
+    /// The upstream has told role, search path and temporary relations.
+    pub fn renew(&mut self, user: String, search_path: Vec<String>, temporary: Temporaries) {
+        self.scope.user = user;
         self.scope.search_path = search_path;
         self.scope.temporary = temporary;
         self.freshness = Freshness::Fresh;

@@ -90,9 +90,11 @@ impl World {
         let catalog = Arc::new(catalog());
         let protection = Protection::resolve(&policy, &database, &catalog);
         let mut session = Session::new("lease");
-        session
-            .state_mut()
-            .renew(vec!["public".to_owned()], Default::default());
+        session.state_mut().renew(
+            "lease".to_owned(),
+            vec!["public".to_owned()],
+            Default::default(),
+        );
         Self {
             session,
             moment: Moment {
@@ -185,9 +187,11 @@ impl World {
         }
         let catalog = &self.moment.catalog;
         // As if the upstream had been asked.
-        self.session
-            .state_mut()
-            .renew(vec!["public".to_owned()], Default::default());
+        self.session.state_mut().renew(
+            "lease".to_owned(),
+            vec!["public".to_owned()],
+            Default::default(),
+        );
         self.session.state_mut().refreshed();
         let analyzed = match judge::analyze(&ask.purpose, self.session.state(), catalog) {
             Ok(analyzed) => analyzed,
@@ -215,7 +219,11 @@ impl World {
                     let context = Arc::new(Context::default());
                     let intent = Intent::new(permit, context, catalog, ask.purpose.clone());
                     let recorded = self.runtime.block_on(self.log.record(intent)).unwrap();
-                    Run::new(recorded, Arc::clone(&self.moment.protection))
+                    Run::new(
+                        recorded,
+                        Arc::clone(&self.moment.protection),
+                        std::time::Duration::ZERO,
+                    )
                 });
                 Verdict::Permitted(runs.collect())
             }

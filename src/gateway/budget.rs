@@ -1,0 +1,133 @@
+//! What a session has used up, across all its connections: statements, guesses, and the masked values it was shown.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use crate::broker::session::Session;
+use crate::gateway::reply;
+use crate::model::session::SessionId;
+use crate::policy::Shown;
+use crate::policy::obligation::Limits;
+use crate::wire::error::{Fields, SqlState};
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// Uses are counted by the minute: an hour is 60 numbers, however many statements it has.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The budgets of all sessions.
+#[derive(Debug, Default)]
+pub struct Budgets {
+    by_session: Mutex<HashMap<SessionId, (Weak<Session>, Arc<Budget>)>>,
+}
+
+/// What one session has used up.
+#[derive(Debug, Default)]
+pub struct Budget {
+    used: Mutex<Used>,
+    shown: Mutex<Shown>,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    statements: u64,
+    recent: Window,
+    probes: Window,
+}
+
+/// A sliding hour.
+#[derive(Debug, Default)]
+struct Window {
+    minutes: VecDeque<(Duration, u64)>,
+    total: u64,
+}
+
+impl Budgets {
+    /// The budget of a session; it lasts as long as the session does, not as a connection.
+    #[must_use]
+    pub fn of(&self, session: &Arc<Session>) -> Arc<Budget> {
+        let mut all = self
+            .by_session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, (session, _)| session.strong_count() > 0);
+        let (_, budget) = all
+            .entry(session.id.clone())
+            .or_insert_with(|| (Arc::downgrade(session), Arc::default()));
+        Arc::clone(budget)
+    }
+}
+
+impl Budget {
+    /// Uses up what `statements` with so many guesses take, or nothing.
+    ///
+    /// # Errors
+    /// When there is not so much left.
+    pub fn spend(
+        &self,
+        limits: &Limits,
+        statements: u64,
+        probes: u64,
+        now: Duration,
+    ) -> Result<(), Fields> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = used.statements.saturating_add(statements);
+        if let Some(limit) = limits.statements.filter(|limit| after > *limit) {
+            return Err(reached("statement limit of this session", limit));
+        }
+        let after = used.recent.total(now).saturating_add(statements);
+        if let Some(limit) = limits.statements_per_hour.filter(|limit| after > *limit) {
+            return Err(reached("statement limit of an hour", limit));
+        }
+        let after = used.probes.total(now).saturating_add(probes);
+        if let Some(limit) = limits
+            .probes_per_hour
+            .filter(|limit| probes > 0 && after > *limit)
+        {
+            return Err(reached(
+                "limit of comparisons with protected columns in an hour",
+                limit,
+            ));
+        }
+        used.statements = used.statements.saturating_add(statements);
+        used.recent.add(statements, now);
+        used.probes.add(probes, now);
+        Ok(())
+    }
+
+    /// The masked values the session was shown.
+    #[must_use]
+    pub fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn reached(what: &str, limit: u64) -> Fields {
+    reply::error(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        format!("dbgate: {what} reached ({limit})"),
+    )
+}
+
+impl Window {
+    fn total(&mut self, now: Duration) -> u64 {
+        while let Some((minute, count)) = self.minutes.front().copied() {
+            if now.saturating_sub(minute) < HOUR {
+                break;
+            }
+            self.minutes.pop_front();
+            self.total = self.total.saturating_sub(count);
+        }
+        self.total
+    }
+
+    fn add(&mut self, count: u64, now: Duration) {
+        match self.minutes.back_mut() {
+            Some((minute, known)) if now.saturating_sub(*minute) < MINUTE => {
+                *known = known.saturating_add(count);
+            }
+            _ => self.minutes.push_back((now, count)),
+        }
+        self.total = self.total.saturating_add(count);
+    }
+}

@@ -1,0 +1,319 @@
+//! From the first words of a client to the moment it may send statements.
+//!
+//! **Invariant:** nothing is told about sessions before the client has proved that it knows the secret of one; a user that does not exist
+//! is answered like one that does.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::audit::event::{Action, Actor, Client, Context, Event};
+use crate::broker;
+use crate::broker::session::Attachment;
+use crate::gateway::Gateway;
+use crate::gateway::cancel::{Key, Length};
+use crate::gateway::reply::{self, ForClient};
+use crate::gateway::session::answer::is_broken;
+use crate::gateway::startup::Settings;
+use crate::net;
+use crate::net::framed::Framed;
+use crate::net::stream::Stream;
+use crate::upstream::connect::Connection;
+use crate::wire;
+use crate::wire::backend::{Authentication, Message, TransactionStatus};
+use crate::wire::error::{Fields, SqlState};
+use crate::wire::frontend::{self, SaslInitial};
+use crate::wire::scram::{Binding, Server};
+use crate::wire::startup::{Startup, Version};
+
+/// Random bytes of the server's nonce.
+const NONCE: usize = 18;
+/// More than any text of a startup packet that is kept for people to read.
+const NAME: usize = 256;
+
+/// A client that is in, and its upstream.
+pub(super) struct Entered<S> {
+    pub(super) attachment: Attachment,
+    pub(super) context: Arc<Context>,
+    pub(super) client: Framed<Stream<S>>,
+    pub(super) upstream: Connection,
+    pub(super) key: Key,
+}
+
+/// Why a client is not let in.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It is gone, or does not keep to the protocol so far that it can be told.
+    Gone(net::Error),
+    /// It is told.
+    Told(Box<Fields>),
+}
+
+impl From<net::Error> for Refusal {
+    fn from(error: net::Error) -> Self {
+        match error {
+            net::Error::Wire(error) => Self::Told(Box::new(error.fields())),
+            other => Self::Gone(other),
+        }
+    }
+}
+
+impl From<std::io::Error> for Refusal {
+    fn from(error: std::io::Error) -> Self {
+        Self::Gone(error.into())
+    }
+}
+
+impl From<Fields> for Refusal {
+    fn from(fields: Fields) -> Self {
+        Self::Told(Box::new(fields))
+    }
+}
+
+/// Lets a client in that has sent its startup packet.
+pub(super) async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
+    gateway: &Arc<Gateway>,
+    mut framed: Framed<Stream<S>>,
+    startup: Startup,
+    address: Option<IpAddr>,
+) -> Result<Entered<S>, (Framed<Stream<S>>, Refusal)> {
+    let client = Client {
+        address: address.map(|address| address.to_string()),
+        name: startup
+            .parameter("application_name")
+            .map(|name| name.chars().take(NAME).collect::<String>().into()),
+    };
+    let entered = async {
+        let settings = greet(gateway, &mut framed, &startup, address).await?;
+        prove(gateway, &mut framed, &startup).await?;
+        framed.authenticated();
+        attach(gateway, &startup, &settings, client.clone()).await
+    };
+    let (attachment, context, upstream, notices) = match entered.await {
+        Ok(entered) => entered,
+        Err(refusal) => {
+            gateway.turned_away(client, &refusal);
+            return Err((framed, refusal));
+        }
+    };
+    let length = match startup.negotiate().0 {
+        Version { minor: 0, .. } => Length::Short,
+        _ => Length::Long,
+    };
+    let pid = i32::try_from(upstream.pid).unwrap_or(0);
+    let key = gateway.cancels.issue(pid, address, length);
+    match welcome(&mut framed, &upstream, &key, &notices).await {
+        Ok(()) => Ok(Entered {
+            attachment,
+            context,
+            client: framed,
+            upstream,
+            key,
+        }),
+        Err(refusal) => Err((framed, refusal)),
+    }
+}
+
+/// Encryption, protocol version, settings.
+async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
+    gateway: &Gateway,
+    framed: &mut Framed<Stream<S>>,
+    startup: &Startup,
+    address: Option<IpAddr>,
+) -> Result<Settings, Refusal> {
+    if !framed.stream().is_encrypted() && !gateway.takes_plain(address) {
+        return Err(reply::fatal(
+            SqlState::INVALID_AUTHORIZATION,
+            "dbgate takes encrypted connections only",
+        )
+        .with_hint("Connect with sslmode=require, or better verify-full.")
+        .into());
+    }
+    let (newest, told) = startup.negotiate();
+    if told {
+        let unknown = startup.extensions();
+        let message = Message::NegotiateProtocolVersion { newest, unknown };
+        reply::write(&message, framed.out());
+    }
+    Ok(Settings::read(startup)?)
+}
+
+/// The client proves that it knows the session's secret.
+async fn prove<S: AsyncRead + AsyncWrite + Unpin>(
+    gateway: &Gateway,
+    framed: &mut Framed<Stream<S>>,
+    startup: &Startup,
+) -> Result<(), Refusal> {
+    let binding = if framed.stream().is_encrypted() {
+        gateway.binding.clone()
+    } else {
+        Binding::None
+    };
+    let mechanisms = binding.mechanisms().to_vec();
+    let server = Server::new(gateway.broker.verifier(startup.user()), binding);
+    let request = Message::Authentication(Authentication::Sasl { mechanisms });
+    reply::write(&request, framed.out());
+    framed.flush().await?;
+
+    let frame = answer(framed).await?;
+    let initial = SaslInitial::decode(frame.body()).map_err(net::Error::from)?;
+    let mut nonce = [0; NONCE];
+    gateway.entropy.fill(&mut nonce);
+    let (challenge, first) = server
+        .first(
+            initial.mechanism,
+            initial.data.unwrap_or_default(),
+            &STANDARD.encode(nonce),
+        )
+        .map_err(|error| scram(&error, startup))?;
+    let message = Message::Authentication(Authentication::SaslContinue(&first));
+    reply::write(&message, framed.out());
+    framed.flush().await?;
+
+    let frame = answer(framed).await?;
+    let (_authenticated, last) = challenge
+        .last(frame.body())
+        .map_err(|error| scram(&error, startup))?;
+    let message = Message::Authentication(Authentication::SaslFinal(&last));
+    reply::write(&message, framed.out());
+    reply::write(&Message::Authentication(Authentication::Ok), framed.out());
+    Ok(())
+}
+
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    framed: &mut Framed<Stream<S>>,
+) -> Result<wire::frame::Frame, Refusal> {
+    let frame = framed.read().await?.ok_or(net::Error::Closed)?;
+    if frame.kind() == frontend::kind::PASSWORD {
+        return Ok(frame);
+    }
+    // A good-bye, for example of psql that goes to ask for a password.
+    Err(net::Error::Closed.into())
+}
+
+fn scram(error: &wire::error::Error, startup: &Startup) -> Refusal {
+    match error {
+        wire::error::Error::WrongProof => reply::fatal(
+            SqlState::INVALID_PASSWORD,
+            format!("password authentication failed for user \"{}\"", startup.user()),
+        )
+        .with_hint(
+            "The credential is wrong or its session has ended. Get a new one with `dbgate env`, or use `dbgate connect` or \
+             `dbgate tunnel`.",
+        )
+        .into(),
+        other => other.fields().into(),
+    }
+}
+
+type Attached = (Attachment, Arc<Context>, Connection, Vec<String>);
+
+/// Enters the session, and the database as its lease.
+async fn attach(
+    gateway: &Gateway,
+    startup: &Startup,
+    settings: &Settings,
+    client: Client,
+) -> Result<Attached, Refusal> {
+    let attachment = gateway
+        .broker
+        .attach(startup.user(), startup.database(), client)
+        .map_err(|error| error.fields())?;
+    let context = Arc::new(context(&attachment));
+    // Nobody gets a connection that is not on record.
+    let opened = Event::new(
+        (*context).clone(),
+        Action::ConnectionOpened { backend: None },
+    );
+    if let Err(error) = gateway.broker.log().append(opened).await {
+        tracing::error!(%error, "a connection could not be recorded");
+        let mut fields = reply::unrecorded();
+        fields.severity = wire::error::Severity::Fatal;
+        return Err(fields.into());
+    }
+    let entered = gateway
+        .broker
+        .connect(&attachment, &settings.values)
+        .await
+        .map_err(|error| error.fields())?;
+    let broken = |(name, value): &&(String, String)| is_broken(name, value);
+    if let Some((name, _)) = entered.connection.parameters.iter().find(broken) {
+        return Err(reply::pinned_changed(name).into());
+    }
+    Ok((attachment, context, entered.connection, entered.notices))
+}
+
+fn context(attachment: &Attachment) -> Context {
+    let session = &attachment.session;
+    Context {
+        subject: Some(Actor::from(&session.subject)),
+        session: Some(session.id.clone()),
+        database: Some(session.database.clone()),
+        connection: Some(attachment.number),
+        client: Some(attachment.client.clone()),
+        reason: Some(session.reason.as_str())
+            .filter(|reason| !reason.is_empty())
+            .map(Into::into),
+    }
+}
+
+/// Tells the client what it needs to know, and that it may begin.
+async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
+    framed: &mut Framed<Stream<S>>,
+    upstream: &Connection,
+    key: &Key,
+    notices: &[String],
+) -> Result<(), Refusal> {
+    let out = framed.out();
+    for (name, value) in &upstream.parameters {
+        reply::write(&Message::ParameterStatus { name, value }, out);
+    }
+    let data = Message::BackendKeyData {
+        pid: key.pid(),
+        key: key.bytes(),
+    };
+    reply::write(&data, out);
+    for notice in notices {
+        reply::write_notice(&reply::notice(format!("dbgate: {notice}")), out);
+    }
+    reply::write(&Message::ReadyForQuery(TransactionStatus::Idle), out);
+    framed.flush().await?;
+    Ok(())
+}
+
+impl ForClient for broker::Error {
+    fn fields(&self) -> Fields {
+        let code = match self {
+            Self::NoSession | Self::Over(_) => SqlState::INVALID_AUTHORIZATION,
+            Self::OtherDatabase(_) | Self::UnknownDatabase { .. } => SqlState::INVALID_CATALOG_NAME,
+            Self::Database { .. } | Self::Skew(_) => SqlState::CANNOT_CONNECT_NOW,
+            Self::Stopping => SqlState::ADMIN_SHUTDOWN,
+            Self::Store(_) | Self::Log(_) => SqlState::IO_ERROR,
+            Self::Internal => SqlState::INTERNAL_ERROR,
+            Self::Denied(_)
+            | Self::OtherTerms
+            | Self::NoRequest(_)
+            | Self::Settled(_)
+            | Self::OtherRequest
+            | Self::OwnRequest
+            | Self::NotApprover { .. }
+            | Self::Twice
+            | Self::NoReview
+            | Self::OneStatement
+            | Self::Syntax(_) => SqlState::INSUFFICIENT_PRIVILEGE,
+        };
+        let message = match self {
+            // Their texts are for the operator.
+            Self::Store(_) | Self::Log(_) => {
+                "dbgate cannot write its state or its audit log".to_owned()
+            }
+            other => other.to_string(),
+        };
+        let mut fields = reply::fatal(code, message);
+        fields.hint = self.hint();
+        fields
+    }
+}

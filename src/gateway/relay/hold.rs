@@ -1,0 +1,236 @@
+//! A statement waits in its connection until enough people agree to it.
+//!
+//! **Invariant:** what runs after an approval was decided again, by the policy and the catalog of that moment, and is the very statement
+//! that was approved. When the client is gone or gives up, the request is withdrawn.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::audit::event;
+use crate::audit::event::footprint::Footprint;
+use crate::broker;
+use crate::broker::place::View;
+use crate::broker::request::HeldStatement;
+use crate::broker::request::desk::Outcome;
+use crate::gateway::intent;
+use crate::gateway::judge::{self, Finding};
+use crate::gateway::relay::duplex::{self, Reading, Turn};
+use crate::gateway::relay::verdict::Stop;
+use crate::gateway::relay::{End, Relay};
+use crate::gateway::reply::{self, ForClient};
+use crate::gateway::session::verdict::{Ask, Refusal, Transaction, Verdict};
+use crate::model::session::RequestId;
+use crate::model::time::show_span;
+use crate::policy::{Approval, Demand, Held};
+use crate::wire::error::{Fields, SqlState};
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
+    /// Lets a statement wait. The upstream owes nothing.
+    pub(super) async fn review(
+        &mut self,
+        held: Held,
+        ask: &Ask,
+        mut view: View,
+    ) -> Result<Verdict, Stop> {
+        let copy_columns = judge::copy_columns_of(held.facts());
+        let refused = |fields: Fields| {
+            Verdict::Refused(Refusal {
+                fields,
+                copy_columns,
+            })
+        };
+        let approval = match self.brought(&held).await? {
+            Some(approval) => approval,
+            None => {
+                let demand = held.demand();
+                let hold = patience(demand, ask.transaction);
+                if hold.is_zero() {
+                    return Ok(refused(ask_first(demand)));
+                }
+                match self.waited(&held, ask, &view, hold).await? {
+                    Ok(approval) => approval,
+                    Err(fields) => return Ok(refused(fields)),
+                }
+            }
+        };
+        view = self.view().await?;
+        match self.find(ask, &mut view, Some(&approval)).await? {
+            Some(Finding::Allowed(permits)) => self.permitted(permits, ask, &view).await,
+            Some(Finding::Denied(denied)) => Ok(Verdict::Refused(denied.refusal)),
+            Some(Finding::Unreadable(fields)) => Ok(refused(fields)),
+            // Something it depends on is another than what was approved.
+            Some(Finding::Review(_) | Finding::Preparable(_)) | None => {
+                Ok(refused(changed(&approval.request)))
+            }
+        }
+    }
+
+    /// The approval the session brought along.
+    async fn brought(&self, held: &Held) -> Result<Option<Approval>, Stop> {
+        let session = &self.attachment.session;
+        let found = self.gateway.broker.approval(session, held.binding()).await;
+        found.map_err(|error| Stop::from(error.fields()))
+    }
+
+    /// Asks for the approval and waits. `Err`: what the client is told.
+    async fn waited(
+        &mut self,
+        held: &Held,
+        ask: &Ask,
+        view: &View,
+        hold: Duration,
+    ) -> Result<Result<Approval, Fields>, Stop> {
+        let demand = held.demand();
+        let statement = event::Statement {
+            statement: intent::private(held.statement().text()),
+            parameters: intent::parameters(&ask.purpose),
+            footprint: Some(Footprint::describe(held.facts(), &view.catalog)),
+            decision: Some(event::Decision {
+                outcome: event::Outcome::Review,
+                rule: Some(demand.rule.clone()),
+                policy: view.policy.hash().to_owned(),
+            }),
+        };
+        let held = HeldStatement {
+            attachment: &self.attachment,
+            statement,
+            demand,
+            binding: held.binding(),
+            hold,
+            expected_rows: None,
+        };
+        let mut waiting = match self.gateway.broker.hold(held).await {
+            Ok(waiting) => waiting,
+            Err(error) => return Ok(Err(told(&error))),
+        };
+        let id = waiting.id().clone();
+        self.key.forget();
+        reply::write_notice(&notice(&id, demand, hold), self.client.framed.out());
+        self.client.written();
+        let end = tokio::time::Instant::now() + hold;
+        loop {
+            let reading = Reading {
+                client: !self.client.framed.has_unread(),
+                upstream: true,
+            };
+            tokio::select! {
+                outcome = waiting.outcome() => return Ok(settled(outcome, &id)),
+                turn = duplex::turn(&mut self.client, &mut self.upstream, reading) => match turn {
+                    Turn::Progress => {
+                        self.take_upstream()?;
+                        self.post();
+                    }
+                    Turn::ClientGone => return Err(End::ClientGone.into()),
+                    Turn::UpstreamGone => return Err(End::UpstreamGone.into()),
+                },
+                _ = self.attachment.ended.changed() => {
+                    if let Some(why) = self.attachment.session.over() {
+                        return Err(End::Over(why).into());
+                    }
+                }
+                () = self.drain.started() => return Err(End::Stopping.into()),
+                () = self.key.requested() => return Ok(Err(cancelled(&id))),
+                () = tokio::time::sleep_until(end) => return Ok(Err(expired(&id))),
+            }
+        }
+    }
+}
+
+/// How long a statement may wait here.
+fn patience(demand: &Demand, transaction: Transaction) -> Duration {
+    match transaction {
+        Transaction::Own => demand.hold,
+        // Locks are held meanwhile, and others wait for them.
+        Transaction::Pipeline | Transaction::Open => demand.hold.min(demand.in_transaction),
+        Transaction::Failed => Duration::ZERO,
+    }
+}
+
+fn settled(outcome: Outcome, id: &RequestId) -> Result<Approval, Fields> {
+    match outcome {
+        Outcome::Approved(approval) => Ok(*approval),
+        Outcome::Denied { by, reason } => Err(reply::error(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            format!("request {id} was denied by {by}"),
+        )
+        .with_detail(reason)),
+        Outcome::Expired => Err(expired(id)),
+        Outcome::Withdrawn => Err(reply::error(
+            SqlState::QUERY_CANCELED,
+            format!("request {id} was withdrawn"),
+        )),
+    }
+}
+
+fn groups(demand: &Demand) -> String {
+    let groups: Vec<String> = demand
+        .approvers
+        .iter()
+        .map(|group| format!("`{group}`"))
+        .collect();
+    groups.join(" or ")
+}
+
+fn notice(id: &RequestId, demand: &Demand, hold: Duration) -> Fields {
+    let people = match demand.needed {
+        0 | 1 => String::new(),
+        many => format!(" ({many} of them)"),
+    };
+    let mut fields = reply::notice(format!(
+        "dbgate: waiting for the approval of {}{people}, request {id}",
+        groups(demand)
+    ))
+    .with_detail(format!(
+        "Rule `{}` asks for it. The statement waits at most {}; a cancel withdraws it.",
+        demand.rule,
+        show_span(hold)
+    ))
+    .with_hint(format!("An approver runs `dbgate approve {id}`."));
+    if let Some(hint) = &demand.hint {
+        fields = fields.with_hint(format!("{hint} An approver runs `dbgate approve {id}`."));
+    }
+    fields
+}
+
+fn ask_first(demand: &Demand) -> Fields {
+    reply::error(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        format!(
+            "this statement needs the approval of {}, and does not wait for it in an open transaction",
+            groups(demand)
+        ),
+    )
+    .with_detail(format!("Rule `{}` asks for the approval.", demand.rule))
+    .with_hint("Ask first with `dbgate request`, or send the statement outside a transaction.")
+}
+
+fn expired(id: &RequestId) -> Fields {
+    reply::error(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        format!("nobody decided request {id} in time"),
+    )
+    .with_hint("Send the statement again, or ask first with `dbgate request`.")
+}
+
+fn cancelled(id: &RequestId) -> Fields {
+    reply::error(
+        SqlState::QUERY_CANCELED,
+        "canceling statement due to user request",
+    )
+    .with_detail(format!("Request {id} is withdrawn."))
+}
+
+fn changed(id: &RequestId) -> Fields {
+    reply::error(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        format!("what request {id} was approved for is something else by now"),
+    )
+    .with_hint("Send the statement again.")
+}
+
+fn told(error: &broker::Error) -> Fields {
+    let mut fields = error.fields();
+    fields.severity = crate::wire::error::Severity::Error;
+    fields
+}

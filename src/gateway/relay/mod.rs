@@ -1,0 +1,448 @@
+//! The driver: one task a connection, which reads, feeds the pure session, and writes.
+//!
+//! Reading order: `duplex` (both streams at once) → here → `verdict` (what the session asks) → `hold` (a statement waits for its
+//! approval) → `scope` (what the connection looks like) → `outcome` (what is recorded at the end).
+
+mod duplex;
+mod hold;
+mod outcome;
+pub(super) mod scope;
+mod verdict;
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+
+use crate::audit::event::{Action, Context, Event};
+use crate::broker::session::Attachment;
+use crate::gateway::Gateway;
+use crate::gateway::budget::Budget;
+use crate::gateway::cancel::Key;
+use crate::gateway::relay::duplex::{Reading, Side, Turn};
+use crate::gateway::reply;
+use crate::gateway::session::{self, Act, Next, Outbox, Session};
+use crate::model::session::CloseReason;
+use crate::net::drain::Signal;
+use crate::net::framed::Framed;
+use crate::policy::Policy;
+use crate::upstream;
+use crate::upstream::target::Target;
+use crate::wire;
+use crate::wire::backend::{TransactionStatus, kind};
+use crate::wire::error::Fields;
+use crate::wire::frame::Deframer;
+use crate::wire::frontend::{self, Message};
+
+/// How long the last words may take to leave.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a cancel may take to be delivered.
+const CANCEL: Duration = Duration::from_secs(10);
+
+/// A client and its upstream.
+pub(super) struct Relay<C> {
+    gateway: Arc<Gateway>,
+    attachment: Attachment,
+    context: Arc<Context>,
+    budget: Arc<Budget>,
+    client: Side<C>,
+    upstream: Side<upstream::dial::Stream>,
+    backend: Backend,
+    session: Session,
+    out: Outbox,
+    key: Key,
+    drain: Signal,
+    cancelling: Option<JoinHandle<()>>,
+    /// The policy whose trusted functions the session's state holds.
+    trusted: Option<Arc<Policy>>,
+    statements: u64,
+}
+
+/// Whom to cancel.
+struct Backend {
+    target: Arc<Target>,
+    pid: u32,
+    key: Vec<u8>,
+}
+
+/// What a relay is made of.
+pub(super) struct Parts<C> {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) attachment: Attachment,
+    pub(super) context: Arc<Context>,
+    pub(super) client: Framed<C>,
+    pub(super) upstream: upstream::connect::Connection,
+    pub(super) key: Key,
+    pub(super) drain: Signal,
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client said good-bye.
+    Goodbye,
+    /// The client is gone without a word.
+    ClientGone,
+    /// The database is gone.
+    UpstreamGone,
+    /// The session is over.
+    Over(CloseReason),
+    /// The broker stops.
+    Stopping,
+    /// One of the two does not keep to the protocol.
+    Session(session::Error),
+}
+
+impl End {
+    /// In a fixed phrase, for the log.
+    const fn phrase(&self) -> &'static str {
+        match self {
+            Self::Goodbye => "the client said good-bye",
+            Self::ClientGone => "the client was gone",
+            Self::UpstreamGone => "the database closed the connection",
+            Self::Over(_) => "the session was over",
+            Self::Stopping => "the broker stopped",
+            Self::Session(session::Error::Client(_) | session::Error::ClientMessage(_)) => {
+                "the client broke the protocol"
+            }
+            Self::Session(session::Error::Pinned(_)) => "a pinned setting was changed",
+            Self::Session(
+                session::Error::Upstream(_)
+                | session::Error::UpstreamWire(_)
+                | session::Error::OutOfOrder,
+            ) => "the database broke the protocol",
+        }
+    }
+
+    /// What the client is told.
+    fn fields(&self, unanswered: bool) -> Option<Fields> {
+        match self {
+            Self::Goodbye | Self::ClientGone => None,
+            Self::UpstreamGone if unanswered => Some(reply::commit_unknown()),
+            Self::UpstreamGone => Some(reply::upstream_lost()),
+            Self::Over(reason) => Some(reply::ended(reason)),
+            Self::Stopping => Some(reply::stopping()),
+            Self::Session(error) => Some(reply::ForClient::fields(error)),
+        }
+    }
+}
+
+impl From<session::Error> for End {
+    fn from(error: session::Error) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
+    pub(super) fn new(parts: Parts<C>) -> Self {
+        let session = &parts.attachment.session;
+        let mut deframer = Deframer::backend();
+        deframer.authenticated();
+        Self {
+            budget: parts.gateway.budgets.of(session),
+            backend: Backend {
+                target: Arc::clone(session.place().target()),
+                pid: parts.upstream.pid,
+                key: parts.upstream.key,
+            },
+            // The role is asked for, like everything else, before the first decision that depends on it.
+            session: Session::new(""),
+            client: Side::new(parts.client),
+            upstream: Side::new(Framed::new(parts.upstream.stream, deframer)),
+            gateway: parts.gateway,
+            attachment: parts.attachment,
+            context: parts.context,
+            out: Outbox::default(),
+            key: parts.key,
+            drain: parts.drain,
+            cancelling: None,
+            trusted: None,
+            statements: 0,
+        }
+    }
+
+    /// Carries messages until the connection ends.
+    pub(super) async fn run(mut self) {
+        let end = loop {
+            if let Err(end) = self.step().await {
+                break end;
+            }
+        };
+        self.finish(end).await;
+    }
+
+    /// Does what can be done now, then waits.
+    async fn step(&mut self) -> Result<(), End> {
+        if let Some(why) = self.attachment.session.over() {
+            return Err(End::Over(why));
+        }
+        self.session.tick(self.gateway.clock.monotonic());
+        let moved = self.take_upstream()? | self.take_client().await?;
+        self.post();
+        if self.session.next() == Next::Close {
+            return Err(End::Goodbye);
+        }
+        if self.drain.is_started() && self.may_stop() {
+            return Err(End::Stopping);
+        }
+        if moved {
+            // More may be there already; the streams get their turn all the same.
+            tokio::task::coop::consume_budget().await;
+            return Ok(());
+        }
+        self.wait().await
+    }
+
+    fn may_stop(&self) -> bool {
+        self.session.is_idle() && self.session.status() == TransactionStatus::Idle
+    }
+
+    /// Feeds what the upstream has sent, as long as the client takes it.
+    fn take_upstream(&mut self) -> Result<bool, End> {
+        let mut moved = false;
+        while !self.client.is_full() {
+            if self.forward_rows()? {
+                moved = true;
+                continue;
+            }
+            let next = self.upstream.framed.next_frame();
+            let Some(frame) = next.map_err(session::Error::UpstreamWire)? else {
+                break;
+            };
+            self.session.upstream(&frame, &mut self.out)?;
+            self.post();
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    /// Passes rows on unread where they need no look.
+    fn forward_rows(&mut self) -> Result<bool, End> {
+        let room = match self.session.room() {
+            Some(room) => room.rows,
+            None if self.upstream.framed.is_within_message() => 0,
+            None => return Ok(false),
+        };
+        let left = Cell::new(room);
+        let run = self.upstream.framed.next_run(|of| {
+            let passes = matches!(of, kind::DATA_ROW | kind::COPY_DATA) && left.get() > 0;
+            left.set(left.get().saturating_sub(1));
+            passes
+        });
+        let Some(run) = run.map_err(session::Error::UpstreamWire)? else {
+            return Ok(false);
+        };
+        let bytes = u64::try_from(run.bytes.len()).unwrap_or(u64::MAX);
+        self.session.forwarded(run.frames, bytes, &mut self.out);
+        // What was said before goes first.
+        self.post();
+        self.client.framed.forward(run.bytes);
+        self.client.written();
+        Ok(true)
+    }
+
+    /// Feeds what the client has sent, as far as the session takes it, and answers what the session asks.
+    async fn take_client(&mut self) -> Result<bool, End> {
+        let mut moved = false;
+        loop {
+            match self.session.next() {
+                Next::Client if self.upstream.is_full() || self.cancelling.is_some() => break,
+                Next::Client => {
+                    if self.session.is_copying_in() && self.forward_data()? {
+                        moved = true;
+                        continue;
+                    }
+                    let next = self.client.framed.next_frame();
+                    let Some(frame) = next.map_err(session::Error::Client)? else {
+                        break;
+                    };
+                    self.session.client(frame, &mut self.out)?;
+                }
+                Next::Verdict => {
+                    self.post();
+                    let Some(ask) = self.session.asking() else {
+                        return Err(session::Error::OutOfOrder.into());
+                    };
+                    let verdict = self.verdict(ask).await?;
+                    self.session.tick(self.gateway.clock.monotonic());
+                    self.session.decided(verdict, &mut self.out)?;
+                }
+                Next::Upstream | Next::Close => break,
+            }
+            self.post();
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    /// Passes the data of a `COPY` on.
+    fn forward_data(&mut self) -> Result<bool, End> {
+        let run = self
+            .client
+            .framed
+            .next_run(|of| of == frontend::kind::COPY_DATA)
+            .map_err(session::Error::Client)?;
+        let Some(run) = run else {
+            return Ok(false);
+        };
+        self.upstream.framed.forward(run.bytes);
+        self.upstream.written();
+        Ok(true)
+    }
+
+    /// Hands on what the session has to say and have done.
+    fn post(&mut self) {
+        if !self.out.client.is_empty() {
+            let bytes = std::mem::take(&mut self.out.client);
+            self.client.framed.forward(bytes.into());
+            self.client.written();
+        }
+        for bytes in self.out.upstream.drain(..) {
+            self.upstream.framed.forward(bytes);
+        }
+        self.upstream.written();
+        for act in std::mem::take(&mut self.out.acts) {
+            match act {
+                Act::Finished(report) => self.report(&report),
+                Act::CancelUpstream => self.cancel_upstream(),
+            }
+        }
+    }
+
+    /// Waits for whatever comes first.
+    async fn wait(&mut self) -> Result<(), End> {
+        let reading = Reading {
+            // Also when nothing is wanted: a client that vanishes must be noticed.
+            client: self.session.next() == Next::Client || !self.client.framed.has_unread(),
+            upstream: !self.client.is_full(),
+        };
+        let deadline = self.session.deadline();
+        let left = deadline.map(|at| at.saturating_sub(self.gateway.clock.monotonic()));
+        tokio::select! {
+            turn = duplex::turn(&mut self.client, &mut self.upstream, reading) => match turn {
+                Turn::Progress => Ok(()),
+                Turn::ClientGone => Err(End::ClientGone),
+                Turn::UpstreamGone => self.last_words(),
+            },
+            _ = self.attachment.ended.changed() => Ok(()),
+            () = self.key.requested() => {
+                self.requested();
+                Ok(())
+            }
+            () = self.drain.started(), if !self.drain.is_started() => Ok(()),
+            () = cancelled(&mut self.cancelling), if self.cancelling.is_some() => {
+                self.cancelling = None;
+                Ok(())
+            }
+            () = tokio::time::sleep(left.unwrap_or_default()), if left.is_some() => {
+                self.session.tick(self.gateway.clock.monotonic());
+                self.session.expire(&mut self.out);
+                self.post();
+                Ok(())
+            }
+        }
+    }
+
+    /// The upstream is gone; what it said before is still to be passed on.
+    fn last_words(&mut self) -> Result<(), End> {
+        if self.take_upstream()? {
+            self.post();
+        }
+        Err(End::UpstreamGone)
+    }
+
+    /// The client asks to cancel what runs.
+    fn requested(&mut self) {
+        let Some(run) = self.session.running() else {
+            return;
+        };
+        let intent = Some(run.index());
+        self.record(Action::StatementCancelled { intent });
+        self.cancel_upstream();
+    }
+
+    /// Cancels what the upstream does. Until that is delivered nothing new is begun, so that it can't hit the next statement.
+    fn cancel_upstream(&mut self) {
+        if self.cancelling.is_some() {
+            return;
+        }
+        let target = Arc::clone(&self.backend.target);
+        let (pid, key) = (self.backend.pid, self.backend.key.clone());
+        self.cancelling = Some(tokio::spawn(async move {
+            let sent = tokio::time::timeout(CANCEL, upstream::cancel::send(&target, pid, &key));
+            if let Ok(Err(error)) = sent.await {
+                tracing::warn!(%error, "a cancel could not be delivered");
+            }
+        }));
+    }
+
+    /// Notes something that has happened; it is durable with the next sync.
+    fn record(&self, action: Action) {
+        let event = Event::new((*self.context).clone(), action);
+        if let Err(error) = self.gateway.broker.log().enqueue(event) {
+            tracing::error!(%error, "an outcome could not be recorded");
+        }
+    }
+
+    /// Ends both sides, and says why.
+    async fn finish(mut self, end: End) {
+        if let Some(task) = self.cancelling.take() {
+            task.abort();
+        }
+        let unanswered = !self.session.is_settled();
+        self.session.tick(self.gateway.clock.monotonic());
+        self.session.end(&mut self.out);
+        self.post();
+        if let End::Session(error) = &end {
+            tracing::warn!(%error, "a connection was ended");
+        }
+        // In the middle of a message of the upstream's there is no room for one of ours.
+        if let Some(fields) = end.fields(unanswered)
+            && !self.upstream.framed.is_within_message()
+        {
+            reply::write_error(&fields, self.client.framed.out());
+        }
+        if !matches!(end, End::UpstreamGone) {
+            Message::Terminate.encode(self.upstream.framed.out()).ok();
+        }
+        self.record(Action::ConnectionClosed {
+            statements: self.statements,
+            end: end.phrase().to_owned(),
+        });
+        let last = async {
+            if unanswered && !matches!(end, End::UpstreamGone) {
+                // What still runs must not run on.
+                let Backend { target, pid, key } = &self.backend;
+                upstream::cancel::send(target, *pid, key).await.ok();
+            }
+            if !matches!(end, End::ClientGone) {
+                self.client.framed.close().await.ok();
+            }
+            self.upstream.framed.close().await.ok();
+        };
+        tokio::time::timeout(FAREWELL, last).await.ok();
+    }
+}
+
+async fn cancelled(task: &mut Option<JoinHandle<()>>) {
+    if let Some(task) = task {
+        task.await.ok();
+    }
+}
+
+impl reply::ForClient for session::Error {
+    fn fields(&self) -> Fields {
+        match self {
+            Self::Client(error) => reply::ForClient::fields(error),
+            Self::ClientMessage(kind) => reply::fatal(
+                wire::error::SqlState::PROTOCOL_VIOLATION,
+                format!("invalid frontend message type {kind}"),
+            ),
+            Self::Upstream(_) | Self::UpstreamWire(_) => reply::upstream_protocol(),
+            Self::Pinned(name) => reply::pinned_changed(name),
+            Self::OutOfOrder => reply::internal(),
+        }
+    }
+}

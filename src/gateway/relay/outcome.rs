@@ -1,0 +1,64 @@
+//! What came of statements, for the log.
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::audit::event::{Action, Ran};
+use crate::gateway::relay::Relay;
+use crate::gateway::session::run::{Outcome, Report};
+use crate::wire::error::Fields;
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
+    /// Records what came of a statement whose intent is on record.
+    pub(super) fn report(&mut self, report: &Report) {
+        self.statements = self.statements.saturating_add(1);
+        self.gateway.metrics.finished(&report.outcome, report.sent);
+        let ran = Ran {
+            intent: report.intent,
+            rows: rows(report),
+            bytes: report.sent.bytes,
+            micros: u64::try_from(report.took.as_micros()).unwrap_or(u64::MAX),
+            masked: report.masked.clone(),
+            transcript: None,
+        };
+        let action = match &report.outcome {
+            Outcome::Done(tag) => Action::StatementFinished {
+                ran,
+                tag: tag.clone(),
+            },
+            Outcome::Failed(fields) | Outcome::Stopped(fields) => Action::StatementFailed {
+                ran,
+                sqlstate: fields.code.to_string(),
+                error: said(fields).into(),
+            },
+            Outcome::Skipped => Action::StatementFailed {
+                ran,
+                sqlstate: "00000".to_owned(),
+                error: "it was not executed".into(),
+            },
+            Outcome::Unknown => Action::StatementUnknown {
+                ran,
+                error: "the connection was lost before the answer came".into(),
+            },
+        };
+        self.record(action);
+    }
+}
+
+/// The rows the client received, or that were written: a tag ends with their number.
+fn rows(report: &Report) -> u64 {
+    match &report.outcome {
+        Outcome::Done(tag) if report.sent.rows == 0 => tag
+            .rsplit(' ')
+            .next()
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(0),
+        _ => report.sent.rows,
+    }
+}
+
+fn said(fields: &Fields) -> String {
+    match &fields.detail {
+        Some(detail) => format!("{}: {detail}", fields.message),
+        None => fields.message.clone(),
+    }
+}

@@ -1,0 +1,387 @@
+//! Answers what the session asks: analysis, policy, budget and record, with the policy and the catalog of this moment.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::broker::place::View;
+use crate::gateway::cache;
+use crate::gateway::intent::{self, Intent};
+use crate::gateway::judge::{self, Asker, Denied, Finding, Moment};
+use crate::gateway::relay::scope::{self, Look};
+use crate::gateway::relay::{End, Relay};
+use crate::gateway::reply;
+use crate::gateway::session::run::{Run, RunId};
+use crate::gateway::session::state::Definitions;
+use crate::gateway::session::verdict::{Ask, Purpose, Settled, Transaction, Verdict};
+use crate::gateway::session::{self, Outbox};
+use crate::policy::{Approval, Permit, Reason};
+use crate::sql::footprint::Analyzed;
+use crate::wire::backend::{Message, TransactionStatus};
+use crate::wire::error::Fields;
+
+/// How long a permit of a `Bind` counts for the `Execute` behind it without a second look.
+const FRESH: Duration = Duration::from_millis(200);
+/// How long the upstream may take to tell what its connection looks like.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// What stops an answer: an error for the client, or the end.
+pub(super) enum Stop {
+    /// The client is told.
+    Told(Box<Fields>),
+    /// The connection ends.
+    End(End),
+}
+
+impl From<End> for Stop {
+    fn from(end: End) -> Self {
+        Self::End(end)
+    }
+}
+
+impl From<Fields> for Stop {
+    fn from(fields: Fields) -> Self {
+        Self::Told(Box::new(fields))
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
+    pub(super) async fn verdict(&mut self, ask: Ask) -> Result<Verdict, End> {
+        let answered = match &ask.purpose {
+            Purpose::Again(run) => self.again(*run, &ask).await,
+            Purpose::Query { .. } | Purpose::Prepare { .. } | Purpose::Bind { .. } => {
+                self.decide(&ask).await
+            }
+        };
+        match answered {
+            Ok(verdict) => Ok(verdict),
+            Err(Stop::Told(fields)) => Ok(Verdict::Refused((*fields).into())),
+            Err(Stop::End(end)) => Err(end),
+        }
+    }
+
+    async fn decide(&mut self, ask: &Ask) -> Result<Verdict, Stop> {
+        let mut view = self.view().await?;
+        let found = match self.find(ask, &mut view, None).await? {
+            Some(found) => found,
+            None => return Ok(Verdict::Settle),
+        };
+        match found {
+            Finding::Allowed(permits) => self.permitted(permits, ask, &view).await,
+            Finding::Preparable(facts) => Ok(Verdict::Prepared(facts)),
+            Finding::Denied(denied) => self.denied(*denied, ask, &view).await,
+            Finding::Unreadable(fields) => Ok(Verdict::Refused(fields.into())),
+            Finding::Review(held) => match ask.settled {
+                Settled::No => Ok(Verdict::Settle),
+                Settled::Yes => self.review(*held, ask, view).await,
+            },
+        }
+    }
+
+    /// Policy, catalog and protection of this moment.
+    pub(super) async fn view(&mut self) -> Result<View, Stop> {
+        let place = Arc::clone(self.attachment.session.place());
+        let outdated = self.session.state().definitions() == Definitions::Outdated;
+        let view = match place.view() {
+            Some(view) if !outdated => view,
+            _ => self.refreshed().await?,
+        };
+        let known = self
+            .trusted
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, &view.policy));
+        if !known {
+            let database = &self.attachment.session.database;
+            let trusted: BTreeSet<_> = view.policy.trusted(database).collect();
+            self.session.state_mut().trust(&trusted);
+            self.trusted = Some(Arc::clone(&view.policy));
+        }
+        Ok(view)
+    }
+
+    async fn refreshed(&mut self) -> Result<View, Stop> {
+        let place = Arc::clone(self.attachment.session.place());
+        match place.refresh().await {
+            Ok(view) => {
+                self.session.state_mut().refreshed();
+                Ok(view)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the catalog cannot be read");
+                Err(reply::no_catalog().into())
+            }
+        }
+    }
+
+    /// Analyzes and judges; looks again once when a name does not resolve. `None`: the upstream must owe nothing first.
+    pub(super) async fn find(
+        &mut self,
+        ask: &Ask,
+        view: &mut View,
+        approved: Option<&Approval>,
+    ) -> Result<Option<Finding>, Stop> {
+        for attempt in 0..2 {
+            let Some(analyzed) = self.analyzed(ask, view).await? else {
+                return Ok(None);
+            };
+            let found = self.judged(ask, analyzed, view, approved);
+            match &found {
+                Finding::Denied(denied)
+                    if attempt == 0 && denied.denial.reason == Reason::Unresolved =>
+                {
+                    let before = view.catalog.version;
+                    *view = self.refreshed().await?;
+                    if view.catalog.version == before {
+                        return Ok(Some(found));
+                    }
+                }
+                _ => return Ok(Some(found)),
+            }
+        }
+        Err(reply::no_catalog().into())
+    }
+
+    async fn analyzed(&mut self, ask: &Ask, view: &View) -> Result<Option<Vec<Analyzed>>, Stop> {
+        let analyzed = self.analyze(&ask.purpose, view)?;
+        // In a transaction that has failed the upstream runs nothing but its end, and answers no question.
+        if !self.session.state().is_stale()
+            || !judge::needs_scope(&analyzed)
+            || ask.transaction == Transaction::Failed
+        {
+            return Ok(Some(analyzed));
+        }
+        match ask.settled {
+            Settled::No => Ok(None),
+            Settled::Yes => {
+                self.look().await?;
+                self.analyze(&ask.purpose, view).map(Some)
+            }
+        }
+    }
+
+    fn analyze(&self, purpose: &Purpose, view: &View) -> Result<Vec<Analyzed>, Stop> {
+        let state = self.session.state();
+        let none: Arc<[u32]> = Arc::from([]);
+        let (text, types) = match purpose {
+            Purpose::Query { text } => (text, &none),
+            Purpose::Prepare { text, types, .. } | Purpose::Bind { text, types, .. } => {
+                (text, types)
+            }
+            Purpose::Again(_) => return Err(End::from(session::Error::OutOfOrder).into()),
+        };
+        let place = (
+            &self.attachment.session.database,
+            &*view.catalog,
+            view.policy.hash(),
+        );
+        let key = cache::Key::new(place, text, types, state.scope());
+        if let Some(found) = key.as_ref().and_then(|key| self.gateway.cache.find(key)) {
+            return Ok(found.to_vec());
+        }
+        let analyzed = judge::analyze(purpose, state, &view.catalog)?;
+        if let Some(key) = key {
+            self.gateway.cache.keep(key, &analyzed);
+        }
+        Ok(analyzed)
+    }
+
+    fn judged(
+        &self,
+        ask: &Ask,
+        analyzed: Vec<Analyzed>,
+        view: &View,
+        approved: Option<&Approval>,
+    ) -> Finding {
+        let session = &self.attachment.session;
+        let shown = self.budget.shown();
+        let asker = Asker {
+            subject: &session.subject,
+            database: &session.database,
+            access: session.access,
+            reason: Some(session.reason.as_str()).filter(|reason| !reason.is_empty()),
+            approved: session.approved,
+            shown: &shown,
+        };
+        let moment = Moment {
+            policy: Arc::clone(&view.policy),
+            protection: Arc::clone(&view.protection),
+            catalog: Arc::clone(&view.catalog),
+            now: self.gateway.clock.now(),
+        };
+        judge::judge(
+            ask,
+            analyzed,
+            self.session.state(),
+            &moment,
+            &asker,
+            approved,
+        )
+    }
+
+    /// Uses up budget, records the intents, and makes the runs.
+    pub(super) async fn permitted(
+        &mut self,
+        permits: Vec<Permit>,
+        ask: &Ask,
+        view: &View,
+    ) -> Result<Verdict, Stop> {
+        let now = self.gateway.clock.monotonic();
+        if let Some(first) = permits.first() {
+            let statements = u64::try_from(permits.len()).unwrap_or(u64::MAX);
+            let probes = permits
+                .iter()
+                .map(|permit| u64::from(permit.probes()))
+                .sum();
+            self.budget.spend(first.limits(), statements, probes, now)?;
+        }
+        let mut runs = Vec::with_capacity(permits.len());
+        for permit in permits {
+            runs.push(self.intended(permit, ask, view).await?);
+        }
+        Ok(Verdict::Permitted(runs))
+    }
+
+    async fn intended(&self, permit: Permit, ask: &Ask, view: &View) -> Result<Run, Stop> {
+        let context = Arc::clone(&self.context);
+        let intent = Intent::new(permit, context, &view.catalog, ask.purpose.clone());
+        let recorded = self.gateway.broker.log().record(intent).await;
+        let recorded = recorded.map_err(|error| {
+            tracing::error!(%error, "an intent could not be recorded; nothing runs");
+            Stop::from(reply::unrecorded())
+        })?;
+        self.gateway.metrics.intended();
+        let protection = Arc::clone(&view.protection);
+        Ok(Run::new(
+            recorded,
+            protection,
+            self.gateway.clock.monotonic(),
+        ))
+    }
+
+    async fn denied(&mut self, denied: Denied, ask: &Ask, view: &View) -> Result<Verdict, Stop> {
+        self.gateway.metrics.refused();
+        let analyzed = &denied.analyzed;
+        let event = intent::refused(
+            &self.context,
+            analyzed.statement().text(),
+            &ask.purpose,
+            &denied.denial,
+            Some((analyzed.facts(), &view.catalog)),
+            view.policy.hash(),
+        );
+        // It is refused all the same when that can't be recorded.
+        if let Err(error) = self.gateway.broker.log().append(event).await {
+            tracing::error!(%error, "a refusal could not be recorded");
+        }
+        Ok(Verdict::Refused(denied.refusal))
+    }
+
+    /// Whether what was permitted at `Bind` still is at `Execute`.
+    async fn again(&mut self, id: RunId, ask: &Ask) -> Result<Verdict, Stop> {
+        let view = self.view().await?;
+        let now = self.gateway.clock.monotonic();
+        let Some(run) = self.session.run(id) else {
+            return Err(End::from(session::Error::OutOfOrder).into());
+        };
+        let same = Arc::ptr_eq(run.protection(), &view.protection)
+            && **run.intent().permit().policy_hash() == *view.policy.hash();
+        let approved = run.intent().permit().approval().is_some();
+        if same && (approved || now.saturating_sub(run.decided()) < FRESH) {
+            return Ok(Verdict::Stands);
+        }
+        let ask = Ask {
+            purpose: run.intent().purpose().clone(),
+            ..ask.clone()
+        };
+        let masks: Vec<_> = run.intent().permit().masks().to_vec();
+        let mut view = view;
+        let Some(found) = self.find(&ask, &mut view, None).await? else {
+            return Ok(Verdict::Settle);
+        };
+        match found {
+            Finding::Allowed(mut permits) => {
+                let Some(permit) = permits.pop().filter(|_| permits.is_empty()) else {
+                    return Err(End::from(session::Error::OutOfOrder).into());
+                };
+                if same && permit.masks() == masks {
+                    return Ok(Verdict::Stands);
+                }
+                let run = self.intended(permit, &ask, &view).await?;
+                Ok(Verdict::Renewed(Box::new(run)))
+            }
+            Finding::Denied(denied) => self.denied(*denied, &ask, &view).await,
+            Finding::Unreadable(fields) => Ok(Verdict::Refused(fields.into())),
+            // The policy has changed since: it must be asked for anew.
+            Finding::Review(_) | Finding::Preparable(_) => Err(reply::changed_meanwhile().into()),
+        }
+    }
+
+    /// Asks the upstream what its connection looks like. It owes nothing, and its transaction has not failed.
+    async fn look(&mut self) -> Result<(), Stop> {
+        let looked = tokio::time::timeout(LOOK, self.ask_upstream()).await;
+        match looked {
+            Ok(Ok(look)) => {
+                let state = self.session.state_mut();
+                state.renew(look.user, look.search_path, look.temporary);
+                Ok(())
+            }
+            Ok(Err(end)) => Err(end.into()),
+            Err(_) => Err(End::UpstreamGone.into()),
+        }
+    }
+
+    async fn ask_upstream(&mut self) -> Result<Look, End> {
+        let end = if self.session.is_in_pipeline() {
+            scope::End::Flush
+        } else {
+            scope::End::Sync
+        };
+        self.post();
+        scope::ask(end, self.upstream.framed.out());
+        self.upstream
+            .framed
+            .flush()
+            .await
+            .map_err(|_| End::UpstreamGone)?;
+        let mut look = None;
+        let mut closed = 0;
+        loop {
+            let frame = match self.upstream.framed.read().await {
+                Ok(Some(frame)) => frame,
+                Ok(None) | Err(_) => return Err(End::UpstreamGone),
+            };
+            match Message::decode(&frame).map_err(session::Error::UpstreamWire)? {
+                Message::DataRow(row) => look = scope::read(&row),
+                Message::ParseComplete
+                | Message::BindComplete
+                | Message::CommandComplete { .. } => {}
+                Message::CloseComplete => {
+                    closed += 1;
+                    if closed == 2 && end == scope::End::Flush {
+                        break;
+                    }
+                }
+                Message::ReadyForQuery(TransactionStatus::Idle | TransactionStatus::Open)
+                    if end == scope::End::Sync =>
+                {
+                    break;
+                }
+                Message::NoticeResponse(_)
+                | Message::ParameterStatus { .. }
+                | Message::NotificationResponse { .. } => {
+                    let mut out = Outbox::default();
+                    self.session.upstream(&frame, &mut out)?;
+                    self.out.client.append(&mut out.client);
+                }
+                Message::ErrorResponse(fields) => {
+                    tracing::warn!(code = %fields.code, "the upstream did not tell its state");
+                    return Err(session::Error::Upstream("an error about its own state").into());
+                }
+                _ => return Err(session::Error::Upstream("something else than its state").into()),
+            }
+        }
+        look.ok_or_else(|| session::Error::Upstream("no row about its state").into())
+    }
+}
