@@ -209,8 +209,13 @@ impl Keeper {
                 })
             }
             Err(error) => {
-                // It may be there all the same, if the answer was lost.
-                reaper::end_role(&self.core, place, &name, session.terms.owner.as_deref()).await;
+                if error.sqlstate().is_some() {
+                    // The database has said no: there is no role.
+                    store.end_lease(name.as_str()).await?;
+                } else {
+                    let owner = session.terms.owner.as_deref();
+                    reaper::end_role(&self.core, place, &name, owner).await;
+                }
                 Err(Error::database(&session.database, error))
             }
         }

@@ -27,6 +27,8 @@ const AT_ONCE: usize = 16;
 /// Until the first new try to end a stuck role; each further try waits twice as long, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(300);
+/// A creation that was sent may take effect until the server's `statement_timeout` for the admin ends it, which is 30 s.
+const UNDER_WAY: Duration = Duration::from_secs(60);
 
 /// What ending a lease needs to know, as the store keeps it.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -82,17 +84,38 @@ pub(super) async fn end_role(core: &Core, place: &Place, name: &Name, owner: Opt
         end::drop_role(place.drops(), name, owner).await
     };
     match ended.await {
-        Ok(()) => {
-            if let Err(error) = core.store.end_lease(name.as_str()).await {
-                tracing::error!(role = name.as_str(), %error, "the end of a lease could not be stored");
-            }
-            true
-        }
+        Ok(()) => forget(core, name).await,
         Err(error) => {
             stick(core, place, name, &error).await;
             false
         }
     }
+}
+
+/// Forgets the lease of a role that is gone, unless its creation may still be on its way to the database: then it is kept until
+/// that can no longer be.
+async fn forget(core: &Core, name: &Name) -> bool {
+    let settled = async {
+        let kept = core.store.lease(name.as_str()).await?;
+        let young = kept.filter(|lease| {
+            lease.state == LeaseState::Intent
+                && lease.created.until(core.clock.now()) < UNDER_WAY
+                && lease.created.after(UNDER_WAY) > core.clock.now()
+        });
+        match young {
+            Some(lease) => {
+                let next = lease.created.after(UNDER_WAY);
+                let why = "its creation may still be under way";
+                core.store.stick_lease(name.as_str(), why, next).await?;
+                Ok::<bool, store::Error>(false)
+            }
+            None => core.store.end_lease(name.as_str()).await.map(|_| true),
+        }
+    };
+    settled.await.unwrap_or_else(|error| {
+        tracing::error!(role = name.as_str(), %error, "the end of a lease could not be stored");
+        false
+    })
 }
 
 async fn stick(core: &Core, place: &Place, name: &Name, error: &Stuck) {
@@ -208,8 +231,8 @@ pub(super) async fn sweep(broker: &Arc<Broker>) -> Result<(), store::Error> {
         ..SessionFilter::default()
     };
     for kept in core.store.sessions(&filter).await? {
-        if let SessionState::Closing { why, since } = &kept.state
-            && since.until(now) > LONGEST
+        // One that still has its task is ended by it.
+        if let SessionState::Closing { why, .. } = &kept.state
             && broker.handle(&kept.id).is_none()
         {
             broker.finish_kept(&kept, why).await;

@@ -2,6 +2,7 @@
 
 pub(crate) mod postgres;
 pub(crate) mod raw;
+pub(crate) mod world;
 
 /// Whether the long forms of tests run (`tests/run --long`).
 pub(crate) fn long() -> bool {
