@@ -27,6 +27,9 @@ const LOCK: Duration = Duration::from_secs(60);
 /// How long a transaction may be left open with nothing happening in it.
 const IDLE_IN_TRANSACTION: Duration = Duration::from_secs(600);
 
+/// The broker ends a session and says why; the database ends it by itself only when the broker is dead.
+const GRACE: Duration = Duration::from_secs(2);
+
 impl Caps {
     /// The caps of a session with so much time left; `statement` is the policy's limit.
     #[must_use]
@@ -36,8 +39,8 @@ impl Caps {
         Self {
             statement: statement.map_or(left, |limit| limit.min(left)),
             lock: LOCK.min(left),
-            idle_in_transaction: IDLE_IN_TRANSACTION.min(left),
-            idle: left,
+            idle_in_transaction: IDLE_IN_TRANSACTION.min(left.saturating_add(GRACE)),
+            idle: left.saturating_add(GRACE),
         }
     }
 

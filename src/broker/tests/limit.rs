@@ -95,7 +95,7 @@ fn limits_hold_whatever_the_client_wishes() {
         "lock_timeout",
         Some("60000ms"),
     );
-    check(Read, "", "", "idle_session_timeout", Some("1800000ms"));
+    check(Read, "", "", "idle_session_timeout", Some("1802000ms"));
     check(
         Read,
         "",

@@ -14,7 +14,6 @@ use dbgate::broker::session::{Attachment, Session};
 use dbgate::broker::{Ask, Broker, Error, Parts};
 use dbgate::config::problem::Source;
 use dbgate::model::access::Access;
-use dbgate::model::secret::Secret;
 use dbgate::model::subject::{Subject, SubjectId, SubjectKind};
 use dbgate::model::time::{Clock, Timestamp};
 use dbgate::net::clock::SystemClock;
@@ -246,13 +245,5 @@ pub(crate) fn person(name: &str, groups: &[&str]) -> Subject {
         groups: groups.iter().map(|&group| group.to_owned()).collect(),
         claims: Default::default(),
         behalf: None,
-    }
-}
-
-/// The secret is not needed where the gateway is not there.
-pub(crate) fn secret(outcome: Outcome) -> Option<Secret<String>> {
-    match outcome {
-        Outcome::Granted { secret, .. } => Some(secret),
-        Outcome::Pending(_) => None,
     }
 }
