@@ -43,7 +43,35 @@ complete -c dbgate -n "__fish_dbgate_needs_command" -s q -l quiet -d 'Tell error
 complete -c dbgate -n "__fish_dbgate_needs_command" -s v -l verbose -d 'Tell more'
 complete -c dbgate -n "__fish_dbgate_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_needs_command" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "exec" -d 'Run SQL and exit: for scripts and CI'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "generate" -d 'Write completions or manual pages'
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s c -l command -d 'Run this SQL; may be given more than once' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s f -l file -d 'Run the SQL in this file; `-` is stdin; may be given more than once' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l wait -d 'How long to wait for approvals, such as 10m; without it, a statement that needs one ends with code 5' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s r -l reason -d 'Why: shown to approvers and kept in the audit log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l duration -d 'How long, such as 30m; the policy may allow less' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l access -d 'To read, or also to write' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l request -d 'Make use of this approved request' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s 1 -l single-transaction -d 'Run everything in one transaction'
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l csv-safe -d 'With --output csv: put \' before cells that a spreadsheet would take for formulas'
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l out -d 'Where to' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l url -d 'The broker\'s address, such as https://db.example.com' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F

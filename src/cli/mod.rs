@@ -6,6 +6,7 @@
 mod broker;
 mod demo;
 pub mod error;
+pub mod exec;
 pub mod generate;
 pub mod globals;
 mod guardian;
@@ -13,6 +14,7 @@ mod login;
 mod logout;
 pub(crate) mod problem;
 mod remembered;
+pub mod session;
 mod signal;
 mod status;
 pub mod ui;
@@ -72,6 +74,7 @@ enum Command {
     /// Become a program that ends with its parent
     #[command(hide = true, name = "internal-guardian")]
     Guardian(guardian::Args),
+    Exec(exec::Args),
     /// Write completions or manual pages
     #[command(hide = true)]
     Generate(generate::Args),
@@ -86,6 +89,7 @@ async fn dispatch(ui: &mut Ui, globals: &Globals, command: Command) -> Result<()
         Command::Demo(args) => demo::run(ui, args).await,
         Command::Broker(args) => broker::run(ui, args).await,
         Command::Guardian(args) => Err(guardian::run(&args)),
+        Command::Exec(args) => exec::run(ui, globals, &args).await,
         Command::Generate(args) => generate::run(ui, &args),
     }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::cli::error::{Error, Kind};
 use crate::cli::globals::{Globals, Output, When};
 use crate::model::escape;
+use crate::shell::screen::{Looks, Screen};
 use crate::shell::spinner::Spinner;
 
 /// A column of a list: its title, and how an item fills it.
@@ -183,7 +184,7 @@ impl Ui {
         }
         if self.is_json() {
             let text = error.to_json().to_string();
-            writeln!(self.talk.writer, "{text}")?;
+            writeln!(self.talk.writer, "{}", escape::json(&text))?;
             return Ok(());
         }
         self.talk
@@ -271,9 +272,23 @@ impl Ui {
             }
             other => other,
         };
-        writeln!(self.out.writer, "{value}")?;
+        writeln!(self.out.writer, "{}", escape::json(&value.to_string()))?;
         self.out.writer.flush()?;
         Ok(())
+    }
+
+    /// Both streams for a command that runs statements.
+    #[must_use]
+    pub fn screen(&self) -> Screen {
+        let looks = Looks {
+            out_terminal: self.out.terminal,
+            out_color: self.out.color,
+            talk_color: self.talk.color,
+            spins: self.talk.terminal && !self.is_quiet() && !self.is_json(),
+            // What is told besides JSON errors would be in the way of who reads them.
+            quiet: self.is_quiet() || self.is_json(),
+        };
+        Screen::new(Box::new(io::stdout()), Box::new(io::stderr()), looks)
     }
 
     /// A spinner on stderr, seen after 300 ms by people only; it goes when it is dropped.

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// `text` as one line: whatever is not plainly visible is shown as `\x1b` or `\u{202e}`, line ends included.
+/// `text` as one line: whatever is not plainly visible is shown as `\x1b` or `\u{202e}`, line ends as `\n`.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, |_| false)
@@ -50,6 +50,27 @@ pub const fn is_unsafe(c: char) -> bool {
         | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// A JSON text whose strings show nothing unsafe: such characters become `\u001b`, which reads back the same.
+#[must_use]
+pub fn json(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        // Line ends between tokens are not within a string, where JSON allows none.
+        if !is_unsafe(c) || matches!(c, '\n' | '\r' | '\t') {
+            out.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // Writing to a `String` can't fail.
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    }
+    Cow::Owned(out)
+}
+
 fn escape(text: &str, keep: fn(char) -> bool) -> Cow<'_, str> {
     let bad = |c: char| is_unsafe(c) && !keep(c);
     if !text.contains(bad) {
@@ -68,7 +89,12 @@ fn escape(text: &str, keep: fn(char) -> bool) -> Cow<'_, str> {
 
 fn show(code: u32, out: &mut String) {
     // Writing to a `String` can't fail.
-    let _ = if code <= 0xff {
+    let _ = if let Some(letter) = [(9, "\\t"), (10, "\\n"), (13, "\\r")]
+        .iter()
+        .find(|(c, _)| *c == code)
+    {
+        out.write_str(letter.1)
+    } else if code <= 0xff {
         write!(out, "\\x{code:02x}")
     } else {
         write!(out, "\\u{{{code:x}}}")

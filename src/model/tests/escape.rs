@@ -10,7 +10,7 @@ fn escapes_are_shown_not_sent() {
     check("plain, ünïcode 日本 🎉", "plain, ünïcode 日本 🎉");
     check("\x1b]0;title\x07", "\\x1b]0;title\\x07");
     check("\u{9b}31m", "\\x9b31m");
-    check("a\nb\tc\r", "a\\x0ab\\x09c\\x0d");
+    check("a\nb\tc\r", "a\\nb\\tc\\r");
     check("user\u{202e}gpj", "user\\u{202e}gpj");
     check("a\u{2028}b\u{2029}c", "a\\u{2028}b\\u{2029}c");
     check("\u{7f}\u{85}", "\\x7f\\x85");
@@ -24,6 +24,15 @@ fn a_block_keeps_its_lines() {
 #[test]
 fn bytes_that_are_no_text_are_shown_one_by_one() {
     assert_eq!(escape::bytes(b"ok \xff\xfe\x1b"), "ok \\xff\\xfe\\x1b");
+}
+
+#[test]
+fn json_reads_back_the_same() {
+    let text = "\x1b\u{9b}\u{202e}\u{e0041}\n\"é";
+    let shown = serde_json::to_string(text).expect("a string is JSON");
+    let shown = escape::json(&shown).into_owned();
+    assert!(!shown.chars().any(escape::is_unsafe));
+    assert_eq!(serde_json::from_str::<String>(&shown).expect("JSON"), text);
 }
 
 proptest::proptest! {

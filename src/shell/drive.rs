@@ -1,0 +1,347 @@
+//! Runs one statement string: rows to the book, notices to the screen, `COPY` to and from where it belongs.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+
+use crate::model::session::RequestId;
+use crate::remote::pg::{self, Connection, Event};
+use crate::shell::render::Book;
+use crate::shell::report;
+use crate::shell::screen::Screen;
+use crate::wire::error::{Fields, SqlState};
+use crate::wire::frame::Frame;
+use crate::wire::origin::{self, Origin};
+
+/// A second Ctrl-C within this time ends the connection.
+const TWICE: Duration = Duration::from_secs(2);
+
+/// After a cancel, the answer may take this long.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// What can go wrong while a statement runs, other than the statement.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The connection.
+    #[error(transparent)]
+    Connection(#[from] pg::Error),
+    /// Our own output or input.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Ctrl-C twice, or a server that does not answer a cancel.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What a statement string came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// The error that ended it.
+    pub failure: Option<Box<Fields>>,
+    /// The request it waited for, or still waits for.
+    pub request: Option<String>,
+    /// Whether Ctrl-C was pressed.
+    pub interrupted: bool,
+    /// Whether the patience for an approval ran out.
+    pub gave_up: bool,
+    /// The last command tag.
+    pub tag: String,
+}
+
+/// Where `COPY` data comes from and goes to.
+#[derive(Default)]
+pub struct Ends<'a> {
+    /// What `COPY … FROM STDIN` reads; without it, it gets nothing.
+    pub source: Option<Box<dyn AsyncRead + Send + Unpin + 'a>>,
+    /// What `COPY … TO STDOUT` writes; without it, the screen.
+    pub sink: Option<Box<dyn Write + Send + 'a>>,
+}
+
+/// Runs statement strings on a connection.
+pub struct Driver {
+    interrupts: Signal,
+    /// How long a statement may wait for an approval; `None` is until somebody presses Ctrl-C.
+    pub patience: Option<Duration>,
+}
+
+/// The cancel that was asked for.
+struct Cancelled {
+    at: Instant,
+}
+
+impl Driver {
+    /// From now on Ctrl-C cancels statements instead of ending the process.
+    ///
+    /// # Errors
+    /// When the signal can't be watched.
+    pub fn new(patience: Option<Duration>) -> io::Result<Self> {
+        Ok(Self {
+            interrupts: signal(SignalKind::interrupt())?,
+            patience,
+        })
+    }
+
+    /// Waits for Ctrl-C.
+    pub async fn interrupted(&mut self) {
+        self.interrupts.recv().await;
+    }
+
+    /// Runs `sql` to its end.
+    ///
+    /// # Errors
+    /// When the connection breaks, our own files do, or it is interrupted for good.
+    pub async fn run(
+        &mut self,
+        connection: &mut Connection,
+        sql: &str,
+        book: &mut Book<Screen>,
+        mut ends: Ends<'_>,
+    ) -> Result<Outcome, Error> {
+        let mut outcome = Outcome::default();
+        let result = self
+            .follow(connection, sql, book, &mut ends, &mut outcome)
+            .await;
+        book.out().still();
+        match result {
+            // The server said why before it closed the connection.
+            Err(Error::Connection(pg::Error::Lost(_))) if outcome.failure.is_some() => Ok(outcome),
+            Err(error) => Err(error),
+            Ok(()) => Ok(outcome),
+        }
+    }
+
+    async fn follow(
+        &mut self,
+        connection: &mut Connection,
+        sql: &str,
+        book: &mut Book<Screen>,
+        ends: &mut Ends<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<(), Error> {
+        connection.query(sql).await?;
+        book.out().spin("Running");
+        let mut cancelled: Option<Cancelled> = None;
+        let mut deadline: Option<Instant> = None;
+        loop {
+            let event = match connection.pending().await? {
+                Some(event) => event,
+                None => {
+                    book.out().flush()?;
+                    let limit = cancelled.as_ref().map(|cancel| cancel.at + GRACE);
+                    tokio::select! {
+                        event = connection.next() => event?,
+                        _ = self.interrupts.recv() => {
+                            outcome.interrupted = true;
+                            cancel(connection, book, &mut cancelled)?;
+                            continue;
+                        }
+                        () = until(deadline) => {
+                            outcome.gave_up = true;
+                            deadline = None;
+                            cancel(connection, book, &mut cancelled)?;
+                            continue;
+                        }
+                        () = until(limit) => return Err(Error::Interrupted),
+                    }
+                }
+            };
+            if let Event::Notice(fields) = &event
+                && let Some(request) = waits_for(fields)
+            {
+                outcome.request = Some(request);
+                deadline = self.patience.map(|patience| Instant::now() + patience);
+            }
+            if !matches!(event, Event::Notice(_)) {
+                deadline = None;
+            }
+            if self.take(event, connection, book, ends, outcome).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Acts on one event; says whether it was the last.
+    async fn take(
+        &mut self,
+        event: Event,
+        connection: &mut Connection,
+        book: &mut Book<Screen>,
+        ends: &mut Ends<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<bool, Error> {
+        match event {
+            Event::Columns(fields) => book.begin(&fields)?,
+            Event::Row(row) => {
+                book.row(&row)?;
+                if book.rows().is_multiple_of(1000) {
+                    let text = format!("{} rows", book.rows());
+                    book.out().spin_on(&text);
+                }
+            }
+            Event::Complete(tag) => {
+                if let Some(rows) = book.end(&tag)?
+                    && book.out().looks().out_terminal
+                {
+                    let text = if rows == 1 {
+                        "(1 row)".to_owned()
+                    } else {
+                        format!("({rows} rows)")
+                    };
+                    book.out().say(&text)?;
+                } else if !tag.starts_with("SELECT") {
+                    book.out().say(&tag)?;
+                }
+                outcome.tag = tag;
+            }
+            Event::Empty | Event::CopyDone | Event::CopyOut => {}
+            Event::Notice(fields) => match Origin::of(&fields) {
+                Some(Origin::Masked) => book.mark(origin::masked_columns(&fields)),
+                _ => report::notice(book.out(), &fields)?,
+            },
+            Event::Failed(fields) => {
+                book.cut()?;
+                outcome.failure = Some(fields);
+            }
+            Event::CopyIn => self.copy_in(connection, ends, outcome).await?,
+            Event::CopyData(frame) => copy_out(book, ends, &frame)?,
+            Event::Notification(channel, payload) => {
+                book.out()
+                    .say(&format!("notification on `{channel}`: {payload}"))?;
+            }
+            Event::Ready(_) => return Ok(true),
+        }
+        Ok(false)
+    }
+}
+
+impl Driver {
+    /// Sends the source's data, until it ends, the server has had enough, or somebody presses Ctrl-C.
+    async fn copy_in(
+        &mut self,
+        connection: &mut Connection,
+        ends: &mut Ends<'_>,
+        outcome: &mut Outcome,
+    ) -> Result<(), Error> {
+        let Some(mut source) = ends.source.take() else {
+            connection
+                .copy_end(Some("there is no data to read"))
+                .await?;
+            return Ok(());
+        };
+        let mut chunk = vec![0; 32 * 1024];
+        loop {
+            let read = tokio::select! {
+                read = source.read(&mut chunk) => read,
+                _ = self.interrupts.recv() => {
+                    outcome.interrupted = true;
+                    return Ok(connection.copy_end(Some("canceled by the user")).await?);
+                }
+            };
+            match read {
+                Ok(0) => return Ok(connection.copy_end(None).await?),
+                Ok(read) => {
+                    connection
+                        .copy_data(chunk.get(..read).unwrap_or_default())
+                        .await?
+                }
+                Err(error) => {
+                    connection.copy_end(Some("the data can't be read")).await?;
+                    return Err(Error::Io(error));
+                }
+            }
+            if let Some(Event::Failed(fields)) = connection.pending().await? {
+                outcome.failure = Some(fields);
+                return Ok(connection
+                    .copy_end(Some("the server has refused it"))
+                    .await?);
+            }
+        }
+    }
+}
+
+/// Asks the gateway to cancel; the second time within a moment it is not asked but left.
+fn cancel(
+    connection: &Connection,
+    book: &mut Book<Screen>,
+    cancelled: &mut Option<Cancelled>,
+) -> Result<(), Error> {
+    let now = Instant::now();
+    if cancelled
+        .as_ref()
+        .is_some_and(|earlier| now < earlier.at + TWICE)
+    {
+        return Err(Error::Interrupted);
+    }
+    if cancelled.is_none() {
+        *cancelled = Some(Cancelled { at: now });
+    }
+    book.out().say("Canceling the statement.")?;
+    let canceller = connection.canceller();
+    // It goes on by itself: the statement's own connection tells how it ended.
+    tokio::spawn(async move { canceller.send().await });
+    Ok(())
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The request a notice says the statement waits for.
+fn waits_for(fields: &Fields) -> Option<String> {
+    let marked = Origin::of(fields) == Some(Origin::Waiting);
+    if !marked && !fields.message.starts_with("dbgate: waiting") {
+        return None;
+    }
+    let texts = [
+        Some(&fields.message),
+        fields.detail.as_ref(),
+        fields.hint.as_ref(),
+    ];
+    texts
+        .into_iter()
+        .flatten()
+        .flat_map(|text| text.split(|c: char| !c.is_ascii_alphanumeric()))
+        .find(|word| word.parse::<RequestId>().is_ok())
+        .map(ToOwned::to_owned)
+}
+
+fn copy_out(book: &mut Book<Screen>, ends: &mut Ends<'_>, frame: &Frame) -> io::Result<()> {
+    match &mut ends.sink {
+        Some(sink) => sink.write_all(frame.body()),
+        None => book.out().pass(frame.body()),
+    }
+}
+
+/// Whether an error is the policy's, not the database's.
+#[must_use]
+pub fn is_refusal(fields: &Fields) -> bool {
+    match Origin::of(fields) {
+        Some(Origin::Denied) => true,
+        Some(_) => false,
+        // PostgreSQL's own words for the same SQLSTATE begin so.
+        None => {
+            fields.code == SqlState::INSUFFICIENT_PRIVILEGE
+                && !fields.message.starts_with("permission denied")
+                && !fields.message.starts_with("must be ")
+        }
+    }
+}
+
+/// Whether an error says that the session, or its wait, is over.
+#[must_use]
+pub fn is_end(fields: &Fields) -> bool {
+    match Origin::of(fields) {
+        Some(Origin::Ended | Origin::Rejected) => true,
+        Some(_) => false,
+        None => {
+            fields.code == SqlState::ADMIN_SHUTDOWN
+                && fields.message.starts_with("the dbgate session")
+        }
+    }
+}

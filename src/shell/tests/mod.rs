@@ -1,0 +1,3 @@
+//! One file per source file.
+
+mod text;
