@@ -307,14 +307,12 @@ impl<'a> SaslInitial<'a> {
         Ok(Self { mechanism, data })
     }
 
-    /// Writes the whole message.
+    /// Writes the body of that message.
     ///
     /// # Errors
     /// When the name contains a zero byte.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), Error> {
-        writer::message(out, kind::PASSWORD, |out| {
-            writer::text(out, self.mechanism)?;
-            writer::value(out, self.data)
-        })
+        writer::text(out, self.mechanism)?;
+        writer::value(out, self.data)
     }
 }

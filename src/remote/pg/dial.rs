@@ -25,7 +25,7 @@ pub(super) const PHASE: Duration = Duration::from_secs(10);
 
 /// A connected stream.
 #[derive(Debug)]
-pub(super) enum Stream {
+pub enum Stream {
     /// Plain TCP, on loopback only.
     Plain(TcpStream),
     /// TLS over TCP.

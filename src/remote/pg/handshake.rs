@@ -27,11 +27,21 @@ pub(super) async fn run(connection: &mut Connection, options: &Options) -> Resul
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .to_vec(),
     };
+    enter(connection, options, startup).await?;
+    ready(connection).await
+}
+
+/// Sends the startup packet and proves who we are.
+pub(super) async fn enter(
+    connection: &mut Connection,
+    options: &Options,
+    startup: Startup,
+) -> Result<(), Error> {
     Initial::Startup(startup).encode(&mut connection.unsent)?;
     connection.flush().await?;
     authenticate(connection, options).await?;
     connection.deframer.authenticated();
-    ready(connection).await
+    Ok(())
 }
 
 async fn authenticate(connection: &mut Connection, options: &Options) -> Result<(), Error> {

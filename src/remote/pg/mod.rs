@@ -3,7 +3,7 @@
 //! Rows come one by one in text form, with notices, `COPY` both ways and errors where they happen; nothing is
 //! collected. Reading order: here → `dial` → `handshake`.
 
-mod dial;
+pub mod dial;
 mod handshake;
 
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ use crate::wire::error::Fields;
 use crate::wire::frame::{Deframer, Frame};
 use crate::wire::frontend;
 use crate::wire::row::{DataRow, Field};
+use crate::wire::startup::Startup;
 
 /// How much is read at once, and how much `COPY` data is gathered before it is sent.
 const CHUNK: usize = 64 * 1024;
@@ -161,7 +162,29 @@ impl Connection {
     /// # Errors
     /// When the gateway can't be reached, is not trusted, or refuses.
     pub async fn open(options: Options) -> Result<Self, Error> {
-        let mut connection = Self {
+        let mut connection = Self::dial(options).await?;
+        let options = Arc::clone(&connection.options);
+        let address = format!("{}:{}", options.host, options.port);
+        dial::within(&address, handshake::run(&mut connection, &options)).await?;
+        Ok(connection)
+    }
+
+    /// Connects and proves who we are, with a startup packet made elsewhere: what the gateway says after that, from its settings to
+    /// its being ready, is still to be read from what comes back.
+    ///
+    /// # Errors
+    /// When the gateway can't be reached, is not trusted, or refuses.
+    pub async fn enter(options: Options, startup: Startup) -> Result<(Stream, Deframer), Error> {
+        let address = format!("{}:{}", options.host, options.port);
+        let mut connection = Self::dial(options).await?;
+        let options = Arc::clone(&connection.options);
+        let entered = handshake::enter(&mut connection, &options, startup);
+        dial::within(&address, entered).await?;
+        Ok((connection.stream, connection.deframer))
+    }
+
+    async fn dial(options: Options) -> Result<Self, Error> {
+        Ok(Self {
             stream: dial::open(&options).await?,
             deframer: Deframer::backend(),
             unsent: Vec::new(),
@@ -171,11 +194,7 @@ impl Connection {
             options: Arc::new(options),
             pid: 0,
             key: Vec::new(),
-        };
-        let options = Arc::clone(&connection.options);
-        let address = format!("{}:{}", options.host, options.port);
-        dial::within(&address, handshake::run(&mut connection, &options)).await?;
-        Ok(connection)
+        })
     }
 
     /// Whether a transaction is open.
@@ -341,6 +360,12 @@ pub struct Canceller {
 }
 
 impl Canceller {
+    /// For a connection whose key came by another way.
+    #[must_use]
+    pub fn new(options: Arc<Options>, pid: i32, key: Vec<u8>) -> Self {
+        Self { options, pid, key }
+    }
+
     /// Sends the request, as encrypted as the connection itself.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ proptest! {
         let initial = SaslInitial { mechanism: &mechanism, data: data.as_deref() };
         let mut wire = Vec::new();
         initial.encode(&mut wire).unwrap();
-        prop_assert_eq!(SaslInitial::decode(&wire[5..]), Ok(initial));
+        prop_assert_eq!(SaslInitial::decode(&wire), Ok(initial));
     }
 }
 
