@@ -2,6 +2,7 @@
 //!
 //! Reading order: `types` → the router → `authn` → one file of handlers a resource → `error`.
 
+pub mod audit;
 pub mod authn;
 pub mod error;
 pub mod health;
@@ -60,6 +61,11 @@ fn router(state: Arc<State>) -> Router {
         .route("/v1/requests/{id}", get(requests::show))
         .route("/v1/requests/{id}/approve", post(requests::approve))
         .route("/v1/requests/{id}/deny", post(requests::deny))
+        .route("/v1/audit/events", get(audit::events))
+        .route("/v1/audit/tail", get(audit::tail))
+        .route("/v1/audit/verify", get(audit::verify))
+        .route("/v1/audit/sessions/{id}", get(audit::session))
+        .route("/v1/audit/sessions/{id}/transcript", get(audit::transcript))
         .fallback(health::nowhere)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(state)

@@ -35,7 +35,12 @@ impl Service {
         peer: SocketAddr,
         mut stop: Signal,
     ) {
-        let router = self.0.clone().layer(axum::Extension(peer));
+        // What is streamed without an end must hear of the stop, too.
+        let router = self
+            .0
+            .clone()
+            .layer(axum::Extension(peer))
+            .layer(axum::Extension(stop.clone()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD)

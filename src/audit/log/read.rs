@@ -28,6 +28,40 @@ pub struct Record {
     pub event: Event,
 }
 
+impl Record {
+    /// The record as programs read it: one object, texts as strings, `null` where one has been erased.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        let mut fields = serde_json::Map::new();
+        fields.insert("index".to_owned(), self.index.into());
+        fields.insert("time".to_owned(), self.time.to_string().into());
+        fields.insert("hash".to_owned(), self.hash.to_string().into());
+        if let Ok(Value::Object(event)) = serde_json::to_value(&self.event) {
+            fields.extend(event);
+        }
+        let mut value = Value::Object(fields);
+        plain(&mut value);
+        value
+    }
+}
+
+/// Puts texts in the places of the objects that hold or promise them.
+fn plain(value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(plain),
+        Value::Object(fields) => {
+            if let Some(text) = fields.remove("private") {
+                *value = text;
+            } else if fields.contains_key("sha256") && fields.contains_key("at") {
+                *value = Value::Null;
+            } else {
+                fields.values_mut().for_each(plain);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// A place in the log to read on from. It ends where the log was durable when it was opened.
 #[derive(Debug)]
 pub struct Cursor {
