@@ -164,7 +164,7 @@ impl<'a> Table<'a> {
             match entry.get_ref().as_str() {
                 Some(text) => texts.push(text.to_owned()),
                 None => {
-                    problems.push(self.problem(entry.span(), format!("`{key}` holds texts only")))
+                    problems.push(self.problem(entry.span(), format!("`{key}` holds texts only")));
                 }
             }
         }
@@ -218,7 +218,7 @@ impl<'a> Table<'a> {
             match entry.get_ref().as_str() {
                 Some(text) => pairs.push((name.get_ref().to_string(), text.to_owned())),
                 None => {
-                    problems.push(self.problem(entry.span(), format!("`{key}` holds texts only")))
+                    problems.push(self.problem(entry.span(), format!("`{key}` holds texts only")));
                 }
             }
         }

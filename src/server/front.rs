@@ -67,7 +67,7 @@ impl Front {
             Ok(Ok(Visitor::Http(stream))) => self.api.serve(*stream, peer, stop).await,
             Ok(Ok(Visitor::Nobody)) => {}
             Ok(Err(error)) => {
-                tracing::debug!(%peer, %error, "a connection did not get to its first word")
+                tracing::debug!(%peer, %error, "a connection did not get to its first word");
             }
             Err(_) => tracing::debug!(%peer, "a connection took too long to say its first word"),
         }

@@ -108,14 +108,7 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
     let tls = net::tls::Server::new(&read(&config.tls.certificate)?, &read(&config.tls.key)?)?;
     let state: Arc<dyn store::Store> = Arc::new(Sqlite::open(&config.data_dir)?);
     let log = open_log(&config.audit_dir, surroundings)?;
-    let issuers =
-        oidc::issuer::Issuers::new(config.issuers.clone(), Arc::clone(&surroundings.clock))?;
-    let around = login::Surroundings {
-        store: Arc::clone(&state),
-        clock: Arc::clone(&surroundings.clock),
-        entropy: Arc::clone(&surroundings.entropy),
-    };
-    let logins = Logins::new(issuers, around, config.limits.token);
+    let logins = logins(&config, &state, surroundings)?;
     log.append(Event::new(
         Context::default(),
         Action::BrokerStarted {
@@ -136,14 +129,7 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
     let connections = usize::try_from(config.limits.connections).unwrap_or(usize::MAX);
     let listener = Listener::bind(config.listen.address, connections).await?;
     let address = listener.address().map_err(net::Error::Io)?;
-    let gateway = types::GatewayInfo {
-        host: config
-            .listen
-            .public_host
-            .clone()
-            .unwrap_or_else(|| address.ip().to_string()),
-        port: config.listen.public_port.unwrap_or_else(|| address.port()),
-    };
+    let gateway = advertised(&config, address);
     let mut registry = Registry::with_prefix("dbgate");
     let secret = gateway::secret::open(&config.data_dir, &*surroundings.entropy);
     let options = gateway::Options {
@@ -189,6 +175,30 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
         patience: config.limits.drain,
         tasks,
     })
+}
+
+fn logins(
+    config: &Config,
+    store: &Arc<dyn store::Store>,
+    surroundings: &Surroundings,
+) -> Result<Logins, Error> {
+    let issuers =
+        oidc::issuer::Issuers::new(config.issuers.clone(), Arc::clone(&surroundings.clock))?;
+    let around = login::Surroundings {
+        store: Arc::clone(store),
+        clock: Arc::clone(&surroundings.clock),
+        entropy: Arc::clone(&surroundings.entropy),
+    };
+    Ok(Logins::new(issuers, around, config.limits.token))
+}
+
+/// Where clients are told to go.
+fn advertised(config: &Config, bound: SocketAddr) -> types::GatewayInfo {
+    let host = config.listen.public_host.clone();
+    types::GatewayInfo {
+        host: host.unwrap_or_else(|| bound.ip().to_string()),
+        port: config.listen.public_port.unwrap_or_else(|| bound.port()),
+    }
 }
 
 impl Running {

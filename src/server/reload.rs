@@ -38,7 +38,7 @@ pub(super) async fn watch(files: Vec<PathBuf>, broker: Arc<Broker>, mut stop: Si
                 match broker.set_policy(Arc::new(policy)).await {
                     Ok(()) => tracing::info!(hash, "the policy was loaded"),
                     Err(error) => {
-                        tracing::error!(%error, "the new policy could not be put in force; the old one stays")
+                        tracing::error!(%error, "the new policy could not be put in force; the old one stays");
                     }
                 }
             }
