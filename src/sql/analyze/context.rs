@@ -164,9 +164,12 @@ impl<'a> Analyzer<'a> {
         self.usage(&value.origin, How::Computation, location);
     }
 
-    /// Notes that stored columns are read.
+    /// Notes that stored columns are read. What is not known may be any of them, also where it is not given out.
     pub(in crate::sql) fn read(&mut self, origin: &Origin) {
         if self.quiet == 0 {
+            if *origin == Origin::Unknown {
+                self.opaque("what a column used here may hold", -1);
+            }
             self.found.footprint.reads.extend(origin.columns());
         }
     }

@@ -1,0 +1,3 @@
+//! Pure suites over `corpus/`: what goes in, what must come out.
+
+mod sql;
