@@ -7,11 +7,13 @@ mod broker;
 mod demo;
 pub mod error;
 pub mod exec;
+mod explain;
 pub mod generate;
 pub mod globals;
 mod guardian;
 mod login;
 mod logout;
+mod policy;
 pub(crate) mod problem;
 mod remembered;
 pub mod session;
@@ -69,6 +71,8 @@ enum Command {
     Status(status::Args),
     /// Run all of dbgate on this machine: PostgreSQL, a sign-in issuer, a sample shop, policy and broker
     Demo(demo::Args),
+    Explain(explain::Args),
+    Policy(policy::Args),
     /// Serve as the broker
     Broker(broker::Args),
     /// Become a program that ends with its parent
@@ -87,6 +91,8 @@ async fn dispatch(ui: &mut Ui, globals: &Globals, command: Command) -> Result<()
         Command::Logout(args) => logout::run(ui, globals, &args).await,
         Command::Status(args) => status::run(ui, globals, &args).await,
         Command::Demo(args) => demo::run(ui, args).await,
+        Command::Explain(args) => explain::run(ui, globals, &args).await,
+        Command::Policy(args) => policy::run(ui, args).await,
         Command::Broker(args) => broker::run(ui, args).await,
         Command::Guardian(args) => Err(guardian::run(&args)),
         Command::Exec(args) => exec::run(ui, globals, &args).await,

@@ -14,11 +14,13 @@ pub mod binding;
 mod decide;
 mod denial;
 pub mod document;
+pub mod explain;
 pub mod obligation;
 pub mod open;
 pub mod pattern;
 mod permit;
 mod protect;
+pub mod trial;
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 
 pub mod front;
 pub mod reload;
-mod targets;
+pub mod targets;
 
 use std::io;
 use std::net::SocketAddr;

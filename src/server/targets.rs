@@ -10,7 +10,10 @@ use crate::server::{Error, read};
 use crate::upstream::target::{Address, Target, Tls};
 
 /// Every database that is offered.
-pub(super) fn read_all(config: &Config) -> Result<Vec<Target>, Error> {
+///
+/// # Errors
+/// When a file with a password or a certificate can't be read.
+pub fn read_all(config: &Config) -> Result<Vec<Target>, Error> {
     config
         .databases
         .iter()

@@ -91,7 +91,7 @@ pub enum Decision {
 #[must_use]
 pub fn decide(question: &Question<'_>, analyzed: Analyzed) -> Decision {
     let text = Arc::clone(analyzed.statement().whole());
-    let judgement = judge(question, analyzed.facts(), &text);
+    let judgement = judge(question, analyzed.facts(), &text, Unbound::Refused);
     if let Some(denial) = judgement.denials.into_iter().next() {
         return Decision::Deny(Box::new(denial));
     }
@@ -154,8 +154,22 @@ pub(super) struct Judgement<'a> {
     pub(super) probes: u32,
 }
 
+/// What becomes of a parameter that is not bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unbound {
+    /// The statement is about to run: what is not known may be a mask that comes back.
+    Refused,
+    /// Somebody only asks what would happen.
+    Ignored,
+}
+
 /// `text` is the whole query string, for positions.
-pub(super) fn judge<'a>(question: &Question<'a>, facts: &Facts, text: &str) -> Judgement<'a> {
+pub(super) fn judge<'a>(
+    question: &Question<'a>,
+    facts: &Facts,
+    text: &str,
+    unbound: Unbound,
+) -> Judgement<'a> {
     let situation = Situation {
         subject: question.subject,
         database: question.database,
@@ -181,7 +195,7 @@ pub(super) fn judge<'a>(question: &Question<'a>, facts: &Facts, text: &str) -> J
     if facts.opaque.is_some() && !guard.concerns {
         denials.extend(rule::could_fit(question, &situation, facts, text));
     }
-    denials.extend(writeback::check(question, facts));
+    denials.extend(writeback::check(question, facts, unbound));
     let demand = match demand(&matched) {
         Ok(demand) => demand,
         Err(denial) => {

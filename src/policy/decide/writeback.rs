@@ -1,7 +1,8 @@
 //! A masked value that comes back in a write is refused: it would destroy the real one.
 
 use crate::model::name::ColumnId;
-use crate::policy::decide::Question;
+use crate::policy::binding::Parameter;
+use crate::policy::decide::{Question, Unbound};
 use crate::policy::denial::by;
 use crate::policy::obligation::{self, Mask};
 use crate::policy::{Denial, Guard, Reason};
@@ -9,26 +10,34 @@ use crate::sql::footprint::{Facts, Written};
 use crate::wire::row::Format;
 use crate::wire::value::{Type, decode};
 
-pub(super) fn check(question: &Question<'_>, facts: &Facts) -> Option<Denial> {
+pub(super) fn check(question: &Question<'_>, facts: &Facts, unbound: Unbound) -> Option<Denial> {
     facts.assigned.iter().find_map(|assignment| {
         let column = assignment.column;
         let guard = question.protection.guard_for(column, question.subject)?;
-        let comes_back = match &assignment.value {
+        let is_mask_again = match &assignment.value {
             Written::Text(text) => is_mask(question, guard, column, text),
-            Written::Parameter(number) => parameter(question, guard, column, *number),
+            Written::Parameter(number) => match bound(question, *number) {
+                Some(parameter) => comes_back(question, guard, column, parameter),
+                None => unbound == Unbound::Refused,
+            },
             // NULL and defaults are never masks; what is read or computed is a flow and judged there.
             Written::Null | Written::Default | Written::Other => false,
         };
-        comes_back.then(|| refuse(guard))
+        is_mask_again.then(|| refuse(guard))
     })
 }
 
-fn parameter(question: &Question<'_>, guard: &Guard, column: ColumnId, number: u32) -> bool {
-    let index = usize::try_from(number).unwrap_or(usize::MAX).checked_sub(1);
-    let Some(parameter) = index.and_then(|index| question.parameters.get(index)) else {
-        // Not bound here: what will be written is not known, so it may be a mask.
-        return true;
-    };
+fn bound<'a>(question: &Question<'a>, number: u32) -> Option<&'a Parameter<'a>> {
+    let index = usize::try_from(number).ok()?.checked_sub(1)?;
+    question.parameters.get(index)
+}
+
+fn comes_back(
+    question: &Question<'_>,
+    guard: &Guard,
+    column: ColumnId,
+    parameter: &Parameter<'_>,
+) -> bool {
     let Some(bytes) = parameter.value else {
         return false;
     };
