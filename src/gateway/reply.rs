@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** only what implements [`ForClient`] reaches a client; errors of the standard library and of other crates do not.
 
+use crate::mask;
 use crate::model::session::CloseReason;
 use crate::wire;
 use crate::wire::backend;
@@ -101,24 +102,6 @@ pub fn cursor_as_portal(name: &str) -> Fields {
         format!("\"{name}\" is a cursor made by DECLARE"),
     )
     .with_hint("Use FETCH.")
-}
-
-/// Results with masked columns are refused until masks are there.
-pub fn not_masked_yet() -> Fields {
-    error(
-        SqlState::INSUFFICIENT_PRIVILEGE,
-        "the result has protected columns, and dbgate cannot mask them here yet",
-    )
-    .with_hint("Leave the protected columns out of the statement.")
-}
-
-/// Masked columns can't leave by this `COPY`.
-pub fn masked_copy() -> Fields {
-    error(
-        SqlState::INSUFFICIENT_PRIVILEGE,
-        "COPY of masked columns is possible in text and csv format only",
-    )
-    .with_hint("Use a SELECT, or COPY in text or csv format.")
 }
 
 /// A limit on rows was reached.
@@ -334,5 +317,18 @@ fn grouped(number: u64) -> String {
 impl ForClient for wire::error::Error {
     fn fields(&self) -> Fields {
         fatal(self.sqlstate(), self.to_string())
+    }
+}
+
+impl ForClient for mask::Refusal {
+    fn fields(&self) -> Fields {
+        let fields = error(SqlState::INSUFFICIENT_PRIVILEGE, self.to_string());
+        match self {
+            Self::BinaryCopy => fields.with_hint("Use COPY in text or csv format."),
+            Self::Unexpected { .. } | Self::Columns { .. } => {
+                fields.with_hint("Name the tables and columns of the statement in full.")
+            }
+            Self::Row { .. } | Self::Malformed => fields,
+        }
     }
 }

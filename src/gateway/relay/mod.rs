@@ -24,7 +24,9 @@ use crate::gateway::cancel::Key;
 use crate::gateway::relay::duplex::{Reading, Side, Turn};
 use crate::gateway::reply;
 use crate::gateway::session::{self, Act, Next, Outbox, Session};
+use crate::mask::Keys;
 use crate::model::session::CloseReason;
+use crate::model::subject::Subject;
 use crate::net::drain::Signal;
 use crate::net::framed::Framed;
 use crate::policy::Policy;
@@ -47,6 +49,8 @@ pub(super) struct Relay<C> {
     attachment: Attachment,
     context: Arc<Context>,
     budget: Arc<Budget>,
+    subject: Arc<Subject>,
+    keys: Arc<Keys>,
     client: Side<C>,
     upstream: Side<upstream::dial::Stream>,
     backend: Backend,
@@ -142,6 +146,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         deframer.authenticated();
         Self {
             budget: parts.gateway.budgets.of(session),
+            subject: Arc::new(session.subject.clone()),
+            keys: Arc::new(Keys::new(
+                &parts.gateway.secret,
+                session.database.clone(),
+                session.id.clone(),
+            )),
             backend: Backend {
                 target: Arc::clone(session.place().target()),
                 pid: parts.upstream.pid,
@@ -307,6 +317,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             match act {
                 Act::Finished(report) => self.report(&report),
                 Act::CancelUpstream => self.cancel_upstream(),
+                Act::Shown(shown) => self.budget.shown().merge(&shown),
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::gateway::judge::{self, Asker, Denied, Finding, Moment};
 use crate::gateway::relay::scope::{self, Look};
 use crate::gateway::relay::{End, Relay};
 use crate::gateway::reply;
-use crate::gateway::session::run::{Run, RunId};
+use crate::gateway::session::run::{Lens, Run, RunId};
 use crate::gateway::session::state::Definitions;
 use crate::gateway::session::verdict::{Ask, Purpose, Settled, Transaction, Verdict};
 use crate::gateway::session::{self, Outbox};
@@ -252,12 +252,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             Stop::from(reply::unrecorded())
         })?;
         self.gateway.metrics.intended();
-        let protection = Arc::clone(&view.protection);
-        Ok(Run::new(
-            recorded,
-            protection,
-            self.gateway.clock.monotonic(),
-        ))
+        let lens = Lens {
+            protection: Arc::clone(&view.protection),
+            catalog: Arc::clone(&view.catalog),
+            subject: Arc::clone(&self.subject),
+            keys: Arc::clone(&self.keys),
+        };
+        Ok(Run::new(recorded, lens, self.gateway.clock.monotonic()))
     }
 
     async fn denied(&mut self, denied: Denied, ask: &Ask, view: &View) -> Result<Verdict, Stop> {

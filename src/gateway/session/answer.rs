@@ -3,7 +3,7 @@
 use crate::gateway::reply;
 use crate::gateway::session::ledger::{Asker, Owed};
 use crate::gateway::session::names::{Prepared, Undo};
-use crate::gateway::session::run::{Outcome, Room, RunId};
+use crate::gateway::session::run::{Outcome, Room, Run, RunId};
 use crate::gateway::session::{Act, Error, Mode, Outbox, Pipeline, Session, Via, Voice};
 use crate::sql::footprint::{Effect, Kind};
 use crate::wire::backend::{Message, TransactionStatus, kind};
@@ -41,8 +41,10 @@ impl Session {
             Message::EmptyQueryResponse => self.completed("", frame, out)?,
             Message::PortalSuspended => self.suspended(frame, out)?,
             Message::CopyInResponse(_) => self.copy_in_begins(frame, out)?,
-            Message::CopyOutResponse(format) => self.copy_out_begins(&format, frame, out)?,
-            Message::CopyDone => match self.current() {
+            Message::CopyOutResponse(_) => self.copy_out_begins(frame, out)?,
+            Message::CopyDone => match self.current().and_then(|id| self.runs.get(id)) {
+                // The client gets the error in its place.
+                Some(run) if run.stopped().is_some() => {}
                 Some(_) => self.tell(frame, out),
                 None => return Err(Error::Upstream("CopyDone out of place")),
             },
@@ -289,6 +291,7 @@ impl Session {
             return Err(Error::OutOfOrder);
         };
         let facts = std::sync::Arc::clone(run.facts());
+        out.acts.extend(run.take_shown().map(Act::Shown));
         let stopped = run.stopped().cloned();
         self.state.completed(&facts);
         self.take_effect(&facts.effect);
@@ -322,6 +325,8 @@ impl Session {
         let id = *id;
         self.ledger.pop();
         self.turn = self.now;
+        let shown = self.runs.get_mut(id).and_then(Run::take_shown);
+        out.acts.extend(shown.map(Act::Shown));
         match self.runs.get(id).and_then(|run| run.stopped().cloned()) {
             None => self.tell(frame, out),
             Some(fields) => {
@@ -389,12 +394,7 @@ impl Session {
         Ok(())
     }
 
-    fn copy_out_begins(
-        &mut self,
-        format: &crate::wire::backend::CopyFormat,
-        frame: &Frame,
-        out: &mut Outbox,
-    ) -> Result<(), Error> {
+    fn copy_out_begins(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
         let id = self.current();
         let Some(run) = id.and_then(|id| self.runs.get_mut(id)) else {
             return Err(Error::Upstream("an unasked CopyOutResponse"));
@@ -402,7 +402,7 @@ impl Session {
         if run.facts().kind != Kind::CopyOut {
             return Err(Error::Upstream("an unasked CopyOutResponse"));
         }
-        if let Err(fields) = run.describe_copy(format) {
+        if let Err(fields) = run.describe_copy() {
             run.stop(fields);
             out.acts.push(Act::CancelUpstream);
             return Ok(());
@@ -419,7 +419,7 @@ impl Session {
             return Ok(());
         }
         if !run
-            .copy_row(frame, &mut out.client)
+            .row(frame, &mut out.client)
             .map_err(Error::Upstream)?
         {
             out.acts.push(Act::CancelUpstream);

@@ -28,6 +28,7 @@ use crate::gateway::session::names::Names;
 use crate::gateway::session::run::{Outcome, Report, Run, RunId};
 use crate::gateway::session::state::State;
 use crate::gateway::session::verdict::{Ask, Refusal, Settled, Transaction, Verdict};
+use crate::policy::Shown;
 use crate::wire;
 use crate::wire::backend::TransactionStatus;
 use crate::wire::error::Fields;
@@ -88,6 +89,8 @@ pub enum Act {
     Finished(Box<Report>),
     /// Cancel what the upstream is doing.
     CancelUpstream,
+    /// Remember the masked values that were shown.
+    Shown(Shown),
 }
 
 /// The machine.
@@ -460,11 +463,11 @@ impl Runs {
 
     /// Reports what came of a run, once.
     fn finish(&mut self, id: RunId, outcome: Outcome, now: Duration, out: &mut Outbox) {
-        if let Some(report) = self
-            .by_id
-            .get_mut(&id)
-            .and_then(|run| run.finish(outcome, now))
-        {
+        let Some(run) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        out.acts.extend(run.take_shown().map(Act::Shown));
+        if let Some(report) = run.finish(outcome, now) {
             out.acts.push(Act::Finished(Box::new(report)));
         }
     }

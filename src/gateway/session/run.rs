@@ -6,14 +6,17 @@ use std::time::Duration;
 use crate::audit::Recorded;
 use crate::audit::event;
 use crate::gateway::intent::Intent;
-use crate::gateway::reply;
-use crate::model::name::ColumnId;
-use crate::policy::{Guarded, Protection};
+use crate::gateway::reply::{self, ForClient};
+use crate::mask::copy::Lines;
+use crate::mask::{Keys, Plan, Terms};
+use crate::model::subject::Subject;
+use crate::policy::{Guarded, Protection, Shown};
+use crate::sql::catalog::Catalog;
 use crate::sql::footprint::{Facts, Kind};
-use crate::wire::backend::CopyFormat;
+use crate::wire::backend::Message;
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
-use crate::wire::row::RowDescription;
+use crate::wire::row::{DataRow, RowDescription};
 
 /// Names a run within its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,13 +36,38 @@ pub struct RunId(pub(super) u64);
 #[derive(Debug)]
 pub struct Run {
     intent: Recorded<Intent>,
-    protection: Arc<Protection>,
+    lens: Lens,
     rows: Rows,
     started: Option<Duration>,
     sent: Sent,
     stopped: Option<Box<Fields>>,
     reported: bool,
     decided: Duration,
+    line: Vec<u8>,
+}
+
+/// What the rows of a statement are looked at through.
+#[derive(Debug, Clone)]
+pub struct Lens {
+    /// What is protected.
+    pub protection: Arc<Protection>,
+    /// Types that are not built in.
+    pub catalog: Arc<Catalog>,
+    /// Who looks.
+    pub subject: Arc<Subject>,
+    /// Keys of tokens.
+    pub keys: Arc<Keys>,
+}
+
+impl Lens {
+    fn terms(&self) -> Terms<'_> {
+        Terms {
+            protection: &self.protection,
+            subject: &self.subject,
+            catalog: &self.catalog,
+            keys: &self.keys,
+        }
+    }
 }
 
 /// How rows pass to the client.
@@ -49,6 +77,10 @@ pub enum Rows {
     Unknown,
     /// As they are.
     Clean,
+    /// Masked.
+    Masked(Box<Plan>),
+    /// Lines of a `COPY`, masked.
+    Lines(Box<Lines>),
 }
 
 /// How much has passed.
@@ -102,22 +134,19 @@ pub struct Room {
 }
 
 impl Run {
-    /// A statement whose intent is on record. `protection` is what the database's columns need at this moment.
+    /// A statement whose intent is on record.
     #[must_use]
-    pub const fn new(
-        intent: Recorded<Intent>,
-        protection: Arc<Protection>,
-        decided: Duration,
-    ) -> Self {
+    pub const fn new(intent: Recorded<Intent>, lens: Lens, decided: Duration) -> Self {
         Self {
             intent,
-            protection,
+            lens,
             rows: Rows::Unknown,
             started: None,
             sent: Sent { rows: 0, bytes: 0 },
             stopped: None,
             reported: false,
             decided,
+            line: Vec::new(),
         }
     }
 
@@ -130,7 +159,7 @@ impl Run {
     /// What was protected when it was decided.
     #[must_use]
     pub const fn protection(&self) -> &Arc<Protection> {
-        &self.protection
+        &self.lens.protection
     }
 
     /// The record of its intent.
@@ -169,7 +198,7 @@ impl Run {
     /// A newer permit for the same statement takes the place of this one's.
     pub fn renew(&mut self, renewed: Self) {
         self.intent = renewed.intent;
-        self.protection = renewed.protection;
+        self.lens = renewed.lens;
         self.decided = renewed.decided;
         self.rows = Rows::Unknown;
     }
@@ -185,18 +214,13 @@ impl Run {
     /// When they can't be shown with the masks they need.
     pub fn describe(&mut self, rows: &RowDescription) -> Result<(), Fields> {
         let permit = self.intent.inner().permit();
-        let protected = rows.fields.iter().any(|field| {
-            let id = ColumnId {
-                relation: field.table,
-                number: field.column,
-            };
-            self.protection.guard(id).is_some()
-        });
-        let fits = self.protection.is_empty() || permit.masks().len() == rows.fields.len();
-        if protected || !fits || permit.masks().iter().any(Option::is_some) {
-            return Err(reply::not_masked_yet());
-        }
-        self.rows = Rows::Clean;
+        let plan = Plan::new(permit.masks(), permit.facts(), rows, &self.lens.terms())
+            .map_err(|refusal| refusal.fields())?;
+        self.rows = if plan.is_clean() {
+            Rows::Clean
+        } else {
+            Rows::Masked(Box::new(plan))
+        };
         Ok(())
     }
 
@@ -204,27 +228,21 @@ impl Run {
     ///
     /// # Errors
     /// When it can't be shown with the masks it needs.
-    pub fn describe_copy(&mut self, _format: &CopyFormat) -> Result<(), Fields> {
-        if self
-            .intent
-            .inner()
-            .permit()
-            .masks()
-            .iter()
-            .any(Option::is_some)
-        {
-            return Err(reply::masked_copy());
-        }
-        self.rows = Rows::Clean;
+    pub fn describe_copy(&mut self) -> Result<(), Fields> {
+        let permit = self.intent.inner().permit();
+        let lines = Lines::new(permit.masks(), permit.facts(), &self.lens.terms())
+            .map_err(|refusal| refusal.fields())?;
+        self.rows = lines.map_or(Rows::Clean, |lines| Rows::Lines(Box::new(lines)));
         Ok(())
     }
 
-    /// Passes a piece of `COPY` data on. `Ok(false)`: a limit is reached.
-    ///
-    /// # Errors
-    /// When none was announced.
-    pub fn copy_row(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<bool, &'static str> {
-        self.row(frame, out)
+    /// The masked values that could be taken for real ones, since the last time.
+    pub fn take_shown(&mut self) -> Option<Shown> {
+        match &mut self.rows {
+            Rows::Masked(plan) => Some(plan.take_shown()),
+            Rows::Lines(lines) => Some(lines.take_shown()),
+            Rows::Unknown | Rows::Clean => None,
+        }
     }
 
     /// How its rows pass.
@@ -242,6 +260,19 @@ impl Run {
         match &mut self.rows {
             Rows::Unknown => return Err("a row that it had not described"),
             Rows::Clean => out.extend_from_slice(frame.bytes()),
+            Rows::Masked(plan) => {
+                let row = DataRow::decode(frame.body()).map_err(|_| "a malformed row")?;
+                plan.apply(&row, out)
+                    .map_err(|_| "a row that does not fit its description")?;
+            }
+            Rows::Lines(lines) => {
+                let line = &mut self.line;
+                line.clear();
+                lines
+                    .apply(frame.body(), line)
+                    .map_err(|_| "a line that does not fit its COPY")?;
+                reply::write(&Message::CopyData(line), out);
+            }
         }
         let length = u64::try_from(out.len() - before).unwrap_or(u64::MAX);
         if self.passes(1, length) {
@@ -352,7 +383,18 @@ impl Run {
         if std::mem::replace(&mut self.reported, true) {
             return None;
         }
-        let masked = self.intent().masked().to_vec();
+        let mut masked = self.intent().masked().to_vec();
+        let mut count = |index: usize, count: u64| {
+            let column = u32::try_from(index + 1).unwrap_or(u32::MAX);
+            if let Some(known) = masked.iter_mut().find(|known| known.column == column) {
+                known.values = Some(count);
+            }
+        };
+        match &self.rows {
+            Rows::Masked(plan) => plan.counts().for_each(|(index, of)| count(index, of)),
+            Rows::Lines(lines) => lines.counts().for_each(|(index, of)| count(index, of)),
+            Rows::Unknown | Rows::Clean => {}
+        }
         Some(Report {
             intent: self.intent.index(),
             kind: self.facts().kind,

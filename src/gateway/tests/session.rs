@@ -700,3 +700,55 @@ fn notices_and_errors_about_protected_data_lose_their_text() {
     );
     assert_eq!(world.finished, ["failed 22P02"]);
 }
+
+#[test]
+fn protected_columns_are_masked_and_counted_in_text() {
+    let world = check(
+        "> Q select email from customers
+         up Q select email from customers
+         < T email:20002:2
+         < D a@b.c
+         < D d@e.f
+         < C SELECT 2
+         < Z I
+         down T email
+         down D ***
+         down D ***
+         down C SELECT 2
+         down Z I",
+    );
+    assert_eq!(world.finished, ["SELECT 2"]);
+}
+
+#[test]
+fn a_column_that_the_server_says_is_protected_is_never_shown() {
+    check(
+        "> Q select id from customers
+         up Q select id from customers
+         < T id:20002:2
+         up cancel
+         < D a@b.c
+         < E 57014 canceling statement
+         < Z I
+         down E 42501 column `id` of the result comes from a protected column that dbgate did not find in the statement
+         down Z I",
+    );
+}
+
+#[test]
+fn copied_lines_are_masked() {
+    check(
+        "> Q copy customers (id, email) to stdout
+         up Q copy customers (id, email) to stdout
+         < O
+         < d 1\\ta@b.c\\n
+         < c
+         < C COPY 1
+         < Z I
+         down O
+         down d 1\\t***\\n
+         down c
+         down C COPY 1
+         down Z I",
+    );
+}

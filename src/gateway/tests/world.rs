@@ -12,11 +12,13 @@ use crate::audit::storage::files::Files;
 use crate::config::problem::Source;
 use crate::gateway::intent::Intent;
 use crate::gateway::judge::{self, Asker, Finding, Moment};
-use crate::gateway::session::run::{Outcome, Run};
+use crate::gateway::session::run::{Lens, Outcome, Run};
 use crate::gateway::session::verdict::{Purpose, Verdict};
 use crate::gateway::session::{Act, Next, Outbox, Session};
+use crate::mask::Keys;
 use crate::model::access::Access;
 use crate::model::name::{DatabaseName, ObjectName};
+use crate::model::secret::Secret;
 use crate::model::subject::{Subject, SubjectId, SubjectKind};
 use crate::model::time::Timestamp;
 use crate::net::clock::SystemClock;
@@ -145,6 +147,7 @@ impl World {
             for act in out.acts.drain(..) {
                 match act {
                     Act::CancelUpstream => up.push("cancel".to_owned()),
+                    Act::Shown(_) => {}
                     Act::Finished(report) => self.finished.push(match report.outcome {
                         Outcome::Done(tag) => tag,
                         Outcome::Failed(fields) => format!("failed {}", fields.code),
@@ -219,11 +222,17 @@ impl World {
                     let context = Arc::new(Context::default());
                     let intent = Intent::new(permit, context, catalog, ask.purpose.clone());
                     let recorded = self.runtime.block_on(self.log.record(intent)).unwrap();
-                    Run::new(
-                        recorded,
-                        Arc::clone(&self.moment.protection),
-                        std::time::Duration::ZERO,
-                    )
+                    let lens = Lens {
+                        protection: Arc::clone(&self.moment.protection),
+                        catalog: Arc::clone(&self.moment.catalog),
+                        subject: Arc::new(self.subject.clone()),
+                        keys: Arc::new(Keys::new(
+                            &Secret::new([7; 32]),
+                            self.database.clone(),
+                            "s000000000000".parse().unwrap(),
+                        )),
+                    };
+                    Run::new(recorded, lens, std::time::Duration::ZERO)
                 });
                 Verdict::Permitted(runs.collect())
             }
@@ -353,6 +362,7 @@ pub(super) fn server(text: &str) -> Frame {
         columns: vec![Format::Text; 2],
     };
     let mut row = Vec::new();
+    let copied;
     let message = match letter {
         "1" => Message::ParseComplete,
         "2" => Message::BindComplete,
@@ -378,7 +388,10 @@ pub(super) fn server(text: &str) -> Frame {
         "N" => Message::NoticeResponse(Fields::new(Severity::Notice, SqlState::WARNING, rest)),
         "G" => Message::CopyInResponse(copy()),
         "O" => Message::CopyOutResponse(copy()),
-        "d" => Message::CopyData(rest.as_bytes()),
+        "d" => {
+            copied = rest.replace("\\t", "\t").replace("\\n", "\n");
+            Message::CopyData(copied.as_bytes())
+        }
         "c" => Message::CopyDone,
         "V" => Message::FunctionCallResponse(None),
         "Set" => Message::ParameterStatus {
@@ -492,7 +505,10 @@ fn show_server(bytes: &[u8]) -> Vec<String> {
             Message::NoticeResponse(fields) => format!("N {}", fields.message),
             Message::CopyInResponse(format) => format!("G {}", format.columns.len()),
             Message::CopyOutResponse(_) => "O".to_owned(),
-            Message::CopyData(data) => format!("d {}", String::from_utf8_lossy(data)),
+            Message::CopyData(data) => {
+                let text = String::from_utf8_lossy(data);
+                format!("d {}", text.replace('\t', "\\t").replace('\n', "\\n"))
+            }
             Message::CopyDone => "c".to_owned(),
             Message::ReadyForQuery(status) => {
                 format!("Z {}", char::from(status.code()))
