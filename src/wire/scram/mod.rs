@@ -1,16 +1,18 @@
 //! SCRAM-SHA-256 and SCRAM-SHA-256-PLUS as a server checks them (RFC 5802, 5929, 7677).
 
-use std::fmt;
+mod crypto;
 
-use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::{digest, hmac, pbkdf2};
+use std::fmt;
+use std::num::NonZeroU32;
+
+use aws_lc_rs::pbkdf2;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use std::num::NonZeroU32;
 use zeroize::Zeroize;
 
 use crate::model::secret::Secret;
 use crate::wire::error::Error;
+use crate::wire::scram::crypto::{is_equal, mac, sha256};
 
 /// The mechanism without channel binding.
 pub const SHA_256: &str = "SCRAM-SHA-256";
@@ -316,29 +318,4 @@ impl Challenge {
             Err(Error::WrongProof)
         }
     }
-}
-
-fn mac(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
-    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
-    let mut context = hmac::Context::with_key(&key);
-    for part in parts {
-        context.update(part);
-    }
-    fixed(context.sign().as_ref())
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    fixed(digest::digest(&digest::SHA256, bytes).as_ref())
-}
-
-fn fixed(bytes: &[u8]) -> [u8; 32] {
-    let mut array = [0; 32];
-    for (to, from) in array.iter_mut().zip(bytes) {
-        *to = *from;
-    }
-    array
-}
-
-fn is_equal(a: &[u8], b: &[u8]) -> bool {
-    verify_slices_are_equal(a, b).is_ok()
 }
