@@ -5,6 +5,7 @@
 
 mod broker;
 mod demo;
+mod env;
 pub mod error;
 pub mod exec;
 mod explain;
@@ -16,9 +17,11 @@ mod logout;
 mod policy;
 pub(crate) mod problem;
 mod remembered;
+mod run;
 pub mod session;
 mod signal;
 mod status;
+mod tunnel;
 pub mod ui;
 
 use std::ffi::OsString;
@@ -79,6 +82,9 @@ enum Command {
     #[command(hide = true, name = "internal-guardian")]
     Guardian(guardian::Args),
     Exec(exec::Args),
+    Tunnel(tunnel::Args),
+    Run(run::Args),
+    Env(env::Args),
     /// Write completions or manual pages
     #[command(hide = true)]
     Generate(generate::Args),
@@ -96,6 +102,9 @@ async fn dispatch(ui: &mut Ui, globals: &Globals, command: Command) -> Result<()
         Command::Broker(args) => broker::run(ui, args).await,
         Command::Guardian(args) => Err(guardian::run(&args)),
         Command::Exec(args) => exec::run(ui, globals, &args).await,
+        Command::Tunnel(args) => tunnel::run(ui, globals, &args).await,
+        Command::Run(args) => run::run(ui, globals, &args).await,
+        Command::Env(args) => env::run(ui, globals, &args).await,
         Command::Generate(args) => generate::run(ui, &args),
     }
 }

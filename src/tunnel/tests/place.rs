@@ -1,0 +1,54 @@
+//! Ports and secrets stay the same.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::net::entropy::SystemEntropy;
+use crate::tunnel::place::{Place, Places, USER};
+
+fn of(places: &Places, name: &str, port: Option<u16>) -> Place {
+    places.of(name, port, &SystemEntropy).unwrap()
+}
+
+#[test]
+fn a_place_stays_the_same_and_is_nobody_else_s() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().join("dbgate");
+    let places = Places::in_directory(&directory);
+    let first = of(&places, "https://a prod read", None);
+    let again = of(&places, "https://a prod read", None);
+    let other = of(&places, "https://a prod write", None);
+    assert!(!first.remembered && again.remembered);
+    assert_eq!(first.port, again.port);
+    assert_eq!(first.local.secret.expose(), again.local.secret.expose());
+    assert_eq!(first.local.user, USER);
+    assert_ne!(first.port, other.port);
+    assert_ne!(first.local.secret.expose(), other.local.secret.expose());
+    assert_eq!(first.local.secret.expose().len(), 32);
+    assert!((20_000..30_000).contains(&first.port));
+    let mode = fs::metadata(directory.join("tunnels.json")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_port_that_is_asked_for_is_remembered_with_the_old_secret() {
+    let directory = tempfile::tempdir().unwrap();
+    let places = Places::in_directory(&directory.path().join("dbgate"));
+    let first = of(&places, "prod", None);
+    let moved = of(&places, "prod", Some(5433));
+    assert_eq!((moved.port, of(&places, "prod", None).port), (5433, 5433));
+    assert_eq!(first.local.secret.expose(), moved.local.secret.expose());
+    let next = places.moved("prod", &SystemEntropy).unwrap();
+    assert!((20_000..30_000).contains(&next.port));
+}
+
+#[test]
+fn a_file_that_others_can_read_is_not_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().join("dbgate");
+    let places = Places::in_directory(&directory);
+    of(&places, "prod", None);
+    let file = directory.join("tunnels.json");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(places.of("prod", None, &SystemEntropy).is_err());
+}
