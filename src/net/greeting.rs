@@ -23,10 +23,10 @@ pub enum Greeting<S> {
     },
     /// To cancel a statement. There is no answer.
     Cancel {
+        /// The connection: to be dropped when the cancel is on its way, which is what clients wait for.
+        framed: Framed<Stream<S>>,
         /// Which.
         cancel: Cancel,
-        /// Whether the key came encrypted.
-        encrypted: bool,
     },
     /// Nothing: it closed without a word.
     Nothing,
@@ -93,10 +93,9 @@ fn wish<S: AsyncRead + AsyncWrite + Unpin>(
     framed: Framed<Stream<S>>,
     initial: Initial,
 ) -> Greeting<S> {
-    let encrypted = framed.stream().is_encrypted();
     match initial {
         Initial::Startup(startup) => Greeting::Startup { framed, startup },
-        Initial::Cancel(cancel) => Greeting::Cancel { cancel, encrypted },
+        Initial::Cancel(cancel) => Greeting::Cancel { framed, cancel },
         Initial::Ssl | Initial::Gss => Greeting::Nothing,
     }
 }

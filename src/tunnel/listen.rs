@@ -191,11 +191,12 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
                 let version = door.admit(&mut framed, &startup).await?;
                 Ok(version.map(|version| (framed, startup, version)))
             }
-            Greeting::Cancel { cancel, .. } => {
+            Greeting::Cancel { framed, cancel } => {
                 if let Err(error) = way.cancels.send(cancel).await {
                     let text = format!("a cancel did not get through: {error}");
                     say(&way.speaker, Tone::Warning, text).await;
                 }
+                drop(framed);
                 Ok(None)
             }
             Greeting::Nothing => Ok(None),

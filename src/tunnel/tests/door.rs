@@ -20,7 +20,10 @@ async fn who_does_not_know_the_secret_causes_nothing() {
         }
         let refused = stage.enter(&[("user", user)], secret).await.unwrap_err();
         assert_eq!(refused.code.as_str(), "28P01", "{user}");
-        assert_eq!(refused.message, "dbgate: password authentication failed", "{user}");
+        assert_eq!(
+            refused.message, "dbgate: password authentication failed",
+            "{user}"
+        );
         assert!(refused.hint.unwrap().contains("dbgate tunnel prod"));
     }
     assert!(stage.script.lock().unwrap().asked.is_empty());
@@ -34,7 +37,10 @@ async fn another_database_is_named_and_refused() {
     let refused = stage.enter(&parameters, "local secret").await.unwrap_err();
     assert_eq!(refused.code.as_str(), "3D000");
     assert!(refused.message.contains("`prod`, not to `postgres`"));
-    for parameters in [&[("user", "dbgate")][..], &[("user", "dbgate"), ("database", "prod")]] {
+    for parameters in [
+        &[("user", "dbgate")][..],
+        &[("user", "dbgate"), ("database", "prod")],
+    ] {
         assert!(stage.enter(parameters, "local secret").await.is_ok());
     }
 }
@@ -48,7 +54,11 @@ async fn tls_is_declined_once_and_garbage_closes() {
     assert_eq!(stream.read_u8().await.unwrap(), b'N');
     stream.write_all(&ssl).await.unwrap();
     assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
-    for garbage in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x16\x03\x01\x02\x00", b"Q\0\0\0\x04"] {
+    for garbage in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        b"\x16\x03\x01\x02\x00",
+        b"Q\0\0\0\x04",
+    ] {
         let mut stream = TcpStream::connect(("127.0.0.1", stage.port)).await.unwrap();
         stream.write_all(garbage).await.unwrap();
         assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);

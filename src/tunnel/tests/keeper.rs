@@ -25,11 +25,17 @@ async fn it_ends_with_the_tunnel() {
     let stage = Stage::open(Script::default()).await;
     let ready = stage.ready().await;
     assert!(ready.is_ok());
-    let Stage { drain, script, way, .. } = stage;
+    let Stage {
+        drain, script, way, ..
+    } = stage;
     drop(way);
     assert!(drain::Drain::finish(&drain, Duration::from_secs(5)).await);
     let asked = &script.lock().unwrap().asked;
-    assert!(asked.iter().any(|(what, _)| what.starts_with("DELETE /v1/sessions/s000000000000")));
+    assert!(
+        asked
+            .iter()
+            .any(|(what, _)| what.starts_with("DELETE /v1/sessions/s000000000000"))
+    );
 }
 
 #[tokio::test]
@@ -45,7 +51,10 @@ async fn it_is_renewed_before_its_end_by_the_wall_clock() {
     assert!(stage.said("is renewed for 1h"));
     // An hour after the renewal it is still the same session.
     stage.clock.ahead(HOUR / 2);
-    assert_eq!(stage.way.handle.session().await.unwrap().id, "s000000000000");
+    assert_eq!(
+        stage.way.handle.session().await.unwrap().id,
+        "s000000000000"
+    );
     assert_eq!(stage.asked("POST /v1/sessions/s000000000000/renew"), 1);
 }
 
@@ -54,7 +63,10 @@ async fn a_laptop_that_slept_past_the_end_gets_another() {
     let stage = Stage::open(Script::default()).await;
     stage.way.handle.session().await.unwrap();
     stage.clock.ahead(HOUR * 10);
-    assert_eq!(stage.way.handle.session().await.unwrap().id, "s000000000001");
+    assert_eq!(
+        stage.way.handle.session().await.unwrap().id,
+        "s000000000001"
+    );
     assert!(stage.said("has ended"));
 }
 
@@ -73,7 +85,10 @@ async fn an_end_that_policy_caps_is_told_once_and_kept() {
     assert_eq!(stage.asked("POST /v1/sessions/s000000000000/renew"), 1);
     assert!(stage.said("can't be renewed; a connection after that opens another"));
     stage.clock.ahead(HOUR / 10);
-    assert_eq!(stage.way.handle.session().await.unwrap().id, "s000000000001");
+    assert_eq!(
+        stage.way.handle.session().await.unwrap().id,
+        "s000000000001"
+    );
 }
 
 #[tokio::test]
@@ -83,12 +98,19 @@ async fn a_connection_is_held_while_a_review_is_pending() {
     script.opened.push_back((200, pending));
     script.states.extend(["pending", "approved"]);
     let stage = Stage::open(script).await;
-    let ready = stage.ready().await.map_err(|fields| fields.message).unwrap();
+    let ready = stage
+        .ready()
+        .await
+        .map_err(|fields| fields.message)
+        .unwrap();
     let expected = "dbgate: `prod` waits for an approval by dba (request r0123456789ab)";
     assert_eq!(ready.notices, [expected]);
     assert!(stage.said("was approved by grace"));
     let script = stage.script.lock().unwrap();
-    let last = script.asked.iter().rfind(|(what, _)| what == "POST /v1/sessions");
+    let last = script
+        .asked
+        .iter()
+        .rfind(|(what, _)| what == "POST /v1/sessions");
     assert_eq!(last.unwrap().1["request"], "r0123456789ab");
 }
 
@@ -124,10 +146,20 @@ async fn a_refusal_reaches_the_client_with_its_reason() {
 
 #[tokio::test]
 async fn a_connection_is_held_until_somebody_signs_in() {
-    let script = Script { strangers: 1, ..Script::default() };
+    let script = Script {
+        strangers: 1,
+        ..Script::default()
+    };
     let stage = Stage::open(script).await;
-    let ready = stage.ready().await.map_err(|fields| fields.message).unwrap();
-    assert_eq!(ready.notices, ["dbgate: you are not signed in; connections wait"]);
+    let ready = stage
+        .ready()
+        .await
+        .map_err(|fields| fields.message)
+        .unwrap();
+    assert_eq!(
+        ready.notices,
+        ["dbgate: you are not signed in; connections wait"]
+    );
     assert!(stage.said("run `dbgate login`"));
 }
 
@@ -156,7 +188,11 @@ async fn who_leaves_while_waiting_asks_for_nothing() {
     // The second is in the queue behind the first, and goes.
     let gone = stage.enter(&[("user", "dbgate")], "local secret").await;
     drop(gone);
-    assert!(until_ready(waiting.map_err(|fields| fields.message).unwrap()).await.is_err());
+    assert!(
+        until_ready(waiting.map_err(|fields| fields.message).unwrap())
+            .await
+            .is_err()
+    );
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(stage.asked("POST /v1/sessions"), 1);
 }

@@ -26,7 +26,10 @@ fn a_place_stays_the_same_and_is_nobody_else_s() {
     assert_ne!(first.local.secret.expose(), other.local.secret.expose());
     assert_eq!(first.local.secret.expose().len(), 32);
     assert!((20_000..30_000).contains(&first.port));
-    let mode = fs::metadata(directory.join("tunnels.json")).unwrap().permissions().mode();
+    let mode = fs::metadata(directory.join("tunnels.json"))
+        .unwrap()
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
 }
 

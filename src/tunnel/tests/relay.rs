@@ -13,7 +13,9 @@ use crate::wire::startup::{Cancel, Initial};
 
 /// The value of the one row that answers `sql`, and the notices before it.
 async fn query(client: &mut Framed<TcpStream>, sql: &str) -> (Vec<u8>, Vec<String>) {
-    frontend::Message::Query { sql }.encode(client.out()).unwrap();
+    frontend::Message::Query { sql }
+        .encode(client.out())
+        .unwrap();
     client.flush().await.unwrap();
     let (mut value, mut notices) = (Vec::new(), Vec::new());
     loop {
@@ -28,7 +30,11 @@ async fn query(client: &mut Framed<TcpStream>, sql: &str) -> (Vec<u8>, Vec<Strin
 }
 
 async fn ready(stage: &Stage) -> Ready {
-    stage.ready().await.map_err(|fields| fields.message).unwrap()
+    stage
+        .ready()
+        .await
+        .map_err(|fields| fields.message)
+        .unwrap()
 }
 
 #[tokio::test]
@@ -48,11 +54,27 @@ async fn small_and_large_messages_go_both_ways() {
 #[tokio::test]
 async fn the_client_s_settings_go_on_and_its_user_does_not() {
     let stage = Stage::open(Script::default()).await;
-    let parameters = [("user", "dbgate"), ("database", "prod"), ("application_name", "pgAdmin"), ("options", "-c x=1")];
-    let client = stage.enter(&parameters, "local secret").await.map_err(|fields| fields.message);
-    crate::tunnel::tests::stage::until_ready(client.unwrap()).await.map_err(|fields| fields.message).unwrap();
+    let parameters = [
+        ("user", "dbgate"),
+        ("database", "prod"),
+        ("application_name", "pgAdmin"),
+        ("options", "-c x=1"),
+    ];
+    let client = stage
+        .enter(&parameters, "local secret")
+        .await
+        .map_err(|fields| fields.message);
+    crate::tunnel::tests::stage::until_ready(client.unwrap())
+        .await
+        .map_err(|fields| fields.message)
+        .unwrap();
     let script = stage.script.lock().unwrap();
-    let expected = [("user", "s000000000000"), ("database", "prod"), ("application_name", "pgAdmin"), ("options", "-c x=1")];
+    let expected = [
+        ("user", "s000000000000"),
+        ("database", "prod"),
+        ("application_name", "pgAdmin"),
+        ("options", "-c x=1"),
+    ];
     let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
     assert_eq!(script.startups[0].parameters, expected);
 }
@@ -62,7 +84,10 @@ async fn what_dbgate_says_is_heard_in_the_terminal_and_what_the_database_says_is
     let stage = Stage::open(Script::default()).await;
     let mut client = ready(&stage).await.client;
     let (_, notices) = query(&mut client, "wait").await;
-    assert_eq!(notices, ["waits for an approval of r1", "a notice of the database"]);
+    assert_eq!(
+        notices,
+        ["waits for an approval of r1", "a notice of the database"]
+    );
     tokio::time::sleep(Duration::from_millis(20)).await;
     assert!(stage.said("waits for an approval of r1"));
     assert!(!stage.said("a notice of the database"));
@@ -71,7 +96,9 @@ async fn what_dbgate_says_is_heard_in_the_terminal_and_what_the_database_says_is
 async fn cancel(stage: &Stage, (pid, key): (i32, Vec<u8>)) {
     let mut stream = TcpStream::connect(("127.0.0.1", stage.port)).await.unwrap();
     let mut wire = Vec::new();
-    Initial::Cancel(Cancel { pid, key }).encode(&mut wire).unwrap();
+    Initial::Cancel(Cancel { pid, key })
+        .encode(&mut wire)
+        .unwrap();
     stream.write_all(&wire).await.unwrap();
     // Closed without an answer, when the gateway has it.
     assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
@@ -97,11 +124,19 @@ async fn cancels_of_living_connections_go_on_encrypted_and_no_others() {
 
 #[tokio::test]
 async fn a_session_the_gateway_no_longer_knows_is_replaced_once() {
-    let stage = Stage::open(Script { unknown: 1, ..Script::default() }).await;
+    let stage = Stage::open(Script {
+        unknown: 1,
+        ..Script::default()
+    })
+    .await;
     ready(&stage).await;
     assert_eq!(stage.asked("POST /v1/sessions"), 2);
 
-    let stage = Stage::open(Script { unknown: 5, ..Script::default() }).await;
+    let stage = Stage::open(Script {
+        unknown: 5,
+        ..Script::default()
+    })
+    .await;
     let refused = stage.ready().await.err().unwrap();
     assert_eq!(refused.message, "this session has ended");
     assert_eq!(stage.asked("POST /v1/sessions"), 2);

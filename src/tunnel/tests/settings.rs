@@ -75,10 +75,19 @@ fn characters_that_mean_something_are_quoted() {
         Format::Psql,
         r"PGPASSWORD='it'\''s a/b' psql 'host=db.example.com port=443 user=s0123 dbname=prod sslmode=verify-full sslrootcert='\''/tmp/my ca.pem'\'''",
     );
-    let system = Settings { tls: Tls::System, ..odd() };
-    assert!(system.url().ends_with("?sslmode=verify-full&sslrootcert=system"));
+    let system = Settings {
+        tls: Tls::System,
+        ..odd()
+    };
+    assert!(
+        system
+            .url()
+            .ends_with("?sslmode=verify-full&sslrootcert=system")
+    );
     let jdbc = system.show(Format::Jdbc).unwrap();
-    assert!(jdbc.ends_with("&sslmode=verify-full&sslfactory=org.postgresql.ssl.DefaultJavaSSLFactory"));
+    assert!(
+        jdbc.ends_with("&sslmode=verify-full&sslfactory=org.postgresql.ssl.DefaultJavaSSLFactory")
+    );
 }
 
 #[test]

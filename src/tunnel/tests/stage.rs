@@ -108,7 +108,11 @@ impl Stage {
                         let stranger = script.strangers > 0;
                         script.strangers = script.strangers.saturating_sub(1);
                         let not_in = NotIn::Login("you are not signed in".to_owned());
-                        let answer = if stranger { Err(not_in) } else { Ok(broker.clone()) };
+                        let answer = if stranger {
+                            Err(not_in)
+                        } else {
+                            Ok(broker.clone())
+                        };
                         reply.send(answer).ok();
                     }
                 }
@@ -158,7 +162,11 @@ impl Stage {
 
     /// Whether something was said that contains `text`.
     pub(super) fn said(&self, text: &str) -> bool {
-        self.said.lock().unwrap().iter().any(|said| said.contains(text))
+        self.said
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|said| said.contains(text))
     }
 
     /// A client that has said who it is; the server's first answer is still to be read.
@@ -210,7 +218,9 @@ impl Stage {
                 Message::ErrorResponse(fields) => return Err(fields),
                 other => panic!("{other:?}"),
             }
-            frontend::Message::Password(&body).encode(client.out()).unwrap();
+            frontend::Message::Password(&body)
+                .encode(client.out())
+                .unwrap();
             client.flush().await.unwrap();
         }
     }
@@ -237,7 +247,13 @@ pub(super) async fn until_ready(mut client: Framed<TcpStream>) -> Result<Ready, 
             Message::NoticeResponse(fields) => notices.push(fields.message),
             Message::BackendKeyData { pid, key: secret } => key = (pid, secret.to_vec()),
             Message::ErrorResponse(fields) => return Err(fields),
-            Message::ReadyForQuery(_) => return Ok(Ready { client, notices, key }),
+            Message::ReadyForQuery(_) => {
+                return Ok(Ready {
+                    client,
+                    notices,
+                    key,
+                });
+            }
             _ => {}
         }
     }
@@ -270,20 +286,35 @@ async fn broker(script: Arc<Mutex<Script>>, clock: Arc<SetClock>, gateway: Socke
             let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
             let (status, answer) = {
                 let mut script = script.lock().unwrap();
-                let number = script.asked.iter().filter(|(what, _)| what == "POST /v1/sessions").count();
+                let number = script
+                    .asked
+                    .iter()
+                    .filter(|(what, _)| what == "POST /v1/sessions")
+                    .count();
                 script.asked.push((what.clone(), body));
                 answer(&mut script, (&what, number), clock.now(), gateway)
             };
             let answer = answer.to_string();
-            let head = format!("HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", answer.len());
-            stream.write_all(format!("{head}{answer}").as_bytes()).await.unwrap();
+            let head = format!(
+                "HTTP/1.1 {status} x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                answer.len()
+            );
+            stream
+                .write_all(format!("{head}{answer}").as_bytes())
+                .await
+                .unwrap();
         }
     });
     let url = url.parse().unwrap();
     Broker::new(Address { url, ca_file: None }).unwrap()
 }
 
-fn answer(script: &mut Script, (what, number): (&str, usize), now: Timestamp, gateway: SocketAddr) -> (u16, Value) {
+fn answer(
+    script: &mut Script,
+    (what, number): (&str, usize),
+    now: Timestamp,
+    gateway: SocketAddr,
+) -> (u16, Value) {
     let hour = Duration::from_secs(3600);
     match what {
         "POST /v1/sessions" => script.opened.pop_front().unwrap_or_else(|| {
@@ -322,7 +353,10 @@ pub(super) fn request(state: &str) -> Value {
 }
 
 /// Plays the gateway: TLS, SCRAM with channel binding, and an echo.
-async fn gateway(script: Arc<Mutex<Script>>, directory: &tempfile::TempDir) -> (SocketAddr, PathBuf) {
+async fn gateway(
+    script: Arc<Mutex<Script>>,
+    directory: &tempfile::TempDir,
+) -> (SocketAddr, PathBuf) {
     let now = SystemClock::new().now();
     let authority = Authority::new("dbgate test", now, 7).unwrap();
     let leaf = authority.issue(&["localhost"], now, 7).unwrap();
@@ -338,7 +372,8 @@ async fn gateway(script: Arc<Mutex<Script>>, directory: &tempfile::TempDir) -> (
             tokio::spawn(async move {
                 match hear(stream, Some(&server)).await.unwrap() {
                     Greeting::Nothing => {}
-                    Greeting::Cancel { cancel, encrypted } => {
+                    Greeting::Cancel { framed, cancel } => {
+                        let encrypted = framed.stream().is_encrypted();
                         let seen = (cancel.pid, cancel.key, encrypted);
                         script.lock().unwrap().canceled.push(seen);
                     }
@@ -364,20 +399,33 @@ async fn play<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     number: usize,
 ) {
     let send = |client: &mut Framed<S>, message: Message<'_>| message.encode(client.out()).unwrap();
-    let verifier = Verifier::new(&Secret::from("session secret"), b"salt", LEASE_ITERATIONS).unwrap();
+    let verifier =
+        Verifier::new(&Secret::from("session secret"), b"salt", LEASE_ITERATIONS).unwrap();
     let mechanisms = server.binding().mechanisms().to_vec();
-    send(&mut client, Message::Authentication(Authentication::Sasl { mechanisms }));
+    send(
+        &mut client,
+        Message::Authentication(Authentication::Sasl { mechanisms }),
+    );
     client.flush().await.unwrap();
     let frame = client.read().await.unwrap().unwrap();
-    let Ok(frontend::Message::Password(body)) = frontend::Message::decode(&frame) else { panic!() };
+    let Ok(frontend::Message::Password(body)) = frontend::Message::decode(&frame) else {
+        panic!()
+    };
     let initial = SaslInitial::decode(body).unwrap();
     assert_eq!(initial.mechanism, SHA_256_PLUS);
     let scram = scram::Server::new(verifier, server.binding().clone());
-    let (challenge, first) = scram.first(initial.mechanism, initial.data.unwrap(), "nonce").unwrap();
-    send(&mut client, Message::Authentication(Authentication::SaslContinue(&first)));
+    let (challenge, first) = scram
+        .first(initial.mechanism, initial.data.unwrap(), "nonce")
+        .unwrap();
+    send(
+        &mut client,
+        Message::Authentication(Authentication::SaslContinue(&first)),
+    );
     client.flush().await.unwrap();
     let frame = client.read().await.unwrap().unwrap();
-    let Ok(frontend::Message::Password(body)) = frontend::Message::decode(&frame) else { panic!() };
+    let Ok(frontend::Message::Password(body)) = frontend::Message::decode(&frame) else {
+        panic!()
+    };
     let (_, last) = challenge.last(body).unwrap();
     let unknown = {
         let mut script = script.lock().unwrap();
@@ -386,14 +434,27 @@ async fn play<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
         unknown
     };
     if unknown {
-        let fields = Fields::new(Severity::Fatal, SqlState::INVALID_AUTHORIZATION, "this session has ended");
+        let fields = Fields::new(
+            Severity::Fatal,
+            SqlState::INVALID_AUTHORIZATION,
+            "this session has ended",
+        );
         send(&mut client, Message::ErrorResponse(fields));
         client.close().await.unwrap();
         return;
     }
-    send(&mut client, Message::Authentication(Authentication::SaslFinal(&last)));
+    send(
+        &mut client,
+        Message::Authentication(Authentication::SaslFinal(&last)),
+    );
     send(&mut client, Message::Authentication(Authentication::Ok));
-    send(&mut client, Message::ParameterStatus { name: "server_version", value: "15.18" });
+    send(
+        &mut client,
+        Message::ParameterStatus {
+            name: "server_version",
+            value: "15.18",
+        },
+    );
     let pid = i32::try_from(number).unwrap();
     send(&mut client, Message::BackendKeyData { pid, key: b"key!" });
     send(&mut client, Message::ReadyForQuery(TransactionStatus::Idle));
@@ -405,20 +466,34 @@ async fn play<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
 /// Answers a query with a row that holds its text, and with a notice of dbgate's own when it says `wait`.
 async fn echo<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(mut client: Framed<S>) {
     while let Ok(Some(frame)) = client.read().await {
-        let Ok(frontend::Message::Query { sql }) = frontend::Message::decode(&frame) else { return };
+        let Ok(frontend::Message::Query { sql }) = frontend::Message::decode(&frame) else {
+            return;
+        };
         let out = client.out();
         if sql == "wait" {
-            let mut fields = Fields::new(Severity::Notice, SqlState::SUCCESSFUL, "waits for an approval of r1");
+            let mut fields = Fields::new(
+                Severity::Notice,
+                SqlState::SUCCESSFUL,
+                "waits for an approval of r1",
+            );
             fields.routine = Some("dbgate_waiting".to_owned());
             Message::NoticeResponse(fields).encode(out).unwrap();
-            let fields = Fields::new(Severity::Notice, SqlState::SUCCESSFUL, "a notice of the database");
+            let fields = Fields::new(
+                Severity::Notice,
+                SqlState::SUCCESSFUL,
+                "a notice of the database",
+            );
             Message::NoticeResponse(fields).encode(out).unwrap();
         }
         let mut row = crate::wire::row::Builder::new(out, 1).unwrap();
         row.push(Some(sql.as_bytes())).unwrap();
         row.finish().unwrap();
-        Message::CommandComplete { tag: "SELECT 1" }.encode(out).unwrap();
-        Message::ReadyForQuery(TransactionStatus::Idle).encode(out).unwrap();
+        Message::CommandComplete { tag: "SELECT 1" }
+            .encode(out)
+            .unwrap();
+        Message::ReadyForQuery(TransactionStatus::Idle)
+            .encode(out)
+            .unwrap();
         client.flush().await.unwrap();
     }
 }
