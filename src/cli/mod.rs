@@ -3,6 +3,7 @@
 //! Reading order: `globals` (options every command takes) → `ui` (what a command says) → `error` (how it ends).
 //! A new command is a file, a line in [`Command`] and a line in `dispatch`.
 
+mod audit;
 mod broker;
 mod demo;
 mod env;
@@ -78,6 +79,7 @@ enum Command {
     Policy(policy::Args),
     /// Serve as the broker
     Broker(broker::Args),
+    Audit(audit::Args),
     /// Become a program that ends with its parent
     #[command(hide = true, name = "internal-guardian")]
     Guardian(guardian::Args),
@@ -100,6 +102,7 @@ async fn dispatch(ui: &mut Ui, globals: &Globals, command: Command) -> Result<()
         Command::Explain(args) => explain::run(ui, globals, &args).await,
         Command::Policy(args) => policy::run(ui, args).await,
         Command::Broker(args) => broker::run(ui, args).await,
+        Command::Audit(args) => audit::run(ui, globals, &args).await,
         Command::Guardian(args) => Err(guardian::run(&args)),
         Command::Exec(args) => exec::run(ui, globals, &args).await,
         Command::Tunnel(args) => tunnel::run(ui, globals, &args).await,
