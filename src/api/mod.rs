@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod authn;
 pub mod error;
+mod explain;
 pub mod health;
 pub mod login;
 pub mod requests;
@@ -61,6 +62,7 @@ fn router(state: Arc<State>) -> Router {
         .route("/v1/requests/{id}", get(requests::show))
         .route("/v1/requests/{id}/approve", post(requests::approve))
         .route("/v1/requests/{id}/deny", post(requests::deny))
+        .route("/v1/explain", post(explain::show))
         .route("/v1/audit/events", get(audit::events))
         .route("/v1/audit/tail", get(audit::tail))
         .route("/v1/audit/verify", get(audit::verify))
