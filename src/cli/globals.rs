@@ -232,7 +232,8 @@ impl Globals {
             .token_store
             .map(client::TokenStore::from)
             .or(remembered::read(self)?.token_store)
-            .unwrap_or(client::TokenStore::Keyring);
+            // Whoever signed in here had the store remembered; a keyring that is not needed is not asked.
+            .unwrap_or(client::TokenStore::Memory);
         self.account_in(broker, kind)
     }
 

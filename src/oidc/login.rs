@@ -226,6 +226,10 @@ fn authorization_url(
         .append_pair("nonce", asked.nonce)
         .append_pair("code_challenge", asked.challenge)
         .append_pair("code_challenge_method", "S256");
+    if scopes.contains(&"offline_access") {
+        // OpenID Connect Core, section 11: without it the scope is to be ignored, and some issuers do.
+        url.query_pairs_mut().append_pair("prompt", "consent");
+    }
     Ok(url)
 }
 
