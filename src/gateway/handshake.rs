@@ -243,7 +243,8 @@ async fn attach(
     if let Some((name, _)) = entered.connection.parameters.iter().find(broken) {
         return Err(reply::pinned_changed(name).into());
     }
-    Ok((attachment, context, entered.connection, entered.notices))
+    let notices = settings.notices.iter().cloned().chain(entered.notices);
+    Ok((attachment, context, entered.connection, notices.collect()))
 }
 
 fn context(attachment: &Attachment) -> Context {

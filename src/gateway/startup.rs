@@ -14,6 +14,8 @@ const MAX_SETTINGS: usize = 64;
 pub struct Settings {
     /// Names and values.
     pub values: Vec<(String, String)>,
+    /// One sentence for each wish that was not taken.
+    pub notices: Vec<String>,
 }
 
 impl Settings {
@@ -58,10 +60,12 @@ impl Settings {
                 return Err(reply::fatal(SqlState::INSUFFICIENT_PRIVILEGE, message)
                     .with_hint("Leave it out of the connection's parameters."));
             }
-            Judgment::Encoding => {
-                let message = format!("client encoding \"{value}\" is not supported by dbgate");
-                return Err(reply::fatal(SqlState::FEATURE_NOT_SUPPORTED, message)
-                    .with_hint("Set PGCLIENTENCODING or client_encoding to UTF8."));
+            Judgment::Pin(pinned) => {
+                // A client that insists finds out by `ParameterStatus`, and from this.
+                self.notices.push(format!(
+                    "setting \"{name}\" stays \"{pinned}\": dbgate relies on it"
+                ));
+                return Ok(());
             }
         };
         // The later one counts, as in PostgreSQL.
@@ -81,16 +85,21 @@ enum Judgment {
     Pass,
     Drop,
     Refuse,
-    Encoding,
+    /// It keeps this value.
+    Pin(&'static str),
 }
 
 fn judge(name: &str, value: &str) -> Judgment {
     match name {
         "client_encoding" if is_utf8(value) => Judgment::Drop,
-        "client_encoding" => Judgment::Encoding,
+        "client_encoding" => Judgment::Pin("UTF8"),
         "standard_conforming_strings" if is_on(value) => Judgment::Drop,
+        "standard_conforming_strings" => Judgment::Pin("on"),
         "backslash_quote" if value == "safe_encoding" => Judgment::Drop,
+        "backslash_quote" => Judgment::Pin("safe_encoding"),
+        // A session that may write can be told not to; one that may only read stays so by its lease.
         "default_transaction_read_only" if is_on(value) => Judgment::Pass,
+        "default_transaction_read_only" => Judgment::Drop,
         "application_name"
         | "fallback_application_name"
         | "datestyle"

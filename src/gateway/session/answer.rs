@@ -418,10 +418,7 @@ impl Session {
         if self.voice == Voice::Muted || run.stopped().is_some() {
             return Ok(());
         }
-        if !run
-            .row(frame, &mut out.client)
-            .map_err(Error::Upstream)?
-        {
+        if !run.row(frame, &mut out.client).map_err(Error::Upstream)? {
             out.acts.push(Act::CancelUpstream);
         }
         Ok(())
