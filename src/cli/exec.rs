@@ -242,7 +242,7 @@ impl Run<'_> {
         };
         let ends = Ends {
             source: Some(source),
-            sink: None,
+            ..Ends::default()
         };
         let outcome = self
             .driver

@@ -4,6 +4,7 @@
 //! A new command is a file, a line in [`Command`] and a line in `dispatch`.
 
 mod broker;
+pub mod connect;
 mod demo;
 mod env;
 pub mod error;
@@ -81,6 +82,7 @@ enum Command {
     /// Become a program that ends with its parent
     #[command(hide = true, name = "internal-guardian")]
     Guardian(guardian::Args),
+    Connect(connect::Args),
     Exec(exec::Args),
     Tunnel(tunnel::Args),
     Run(run::Args),
@@ -101,6 +103,7 @@ async fn dispatch(ui: &mut Ui, globals: &Globals, command: Command) -> Result<()
         Command::Policy(args) => policy::run(ui, args).await,
         Command::Broker(args) => broker::run(ui, args).await,
         Command::Guardian(args) => Err(guardian::run(&args)),
+        Command::Connect(args) => connect::run(ui, globals, &args).await,
         Command::Exec(args) => exec::run(ui, globals, &args).await,
         Command::Tunnel(args) => tunnel::run(ui, globals, &args).await,
         Command::Run(args) => run::run(ui, globals, &args).await,

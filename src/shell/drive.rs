@@ -58,6 +58,8 @@ pub struct Ends<'a> {
     pub source: Option<Box<dyn AsyncRead + Send + Unpin + 'a>>,
     /// What `COPY … TO STDOUT` writes; without it, the screen.
     pub sink: Option<Box<dyn Write + Send + 'a>>,
+    /// Leave out how many rows there were.
+    pub hush: bool,
 }
 
 /// Runs statement strings on a connection.
@@ -182,7 +184,12 @@ impl Driver {
                 }
             }
             Event::Complete(tag) => {
-                if let Some(rows) = book.end(&tag)?
+                let rows = book.end(&tag)?;
+                if ends.hush {
+                    outcome.tag = tag;
+                    return Ok(false);
+                }
+                if let Some(rows) = rows
                     && book.out().looks().out_terminal
                 {
                     let text = if rows == 1 {

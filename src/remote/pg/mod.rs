@@ -154,6 +154,8 @@ pub struct Connection {
     options: Arc<Options>,
     pid: i32,
     key: Vec<u8>,
+    /// Statement strings that are sent and not answered to the end.
+    unanswered: u32,
 }
 
 impl Connection {
@@ -194,6 +196,7 @@ impl Connection {
             options: Arc::new(options),
             pid: 0,
             key: Vec::new(),
+            unanswered: 0,
         })
     }
 
@@ -201,6 +204,12 @@ impl Connection {
     #[must_use]
     pub const fn status(&self) -> TransactionStatus {
         self.status
+    }
+
+    /// Whether a statement string is not answered to the end.
+    #[must_use]
+    pub const fn is_busy(&self) -> bool {
+        self.unanswered > 0
     }
 
     /// What the server last reported of a setting.
@@ -224,12 +233,15 @@ impl Connection {
         }
     }
 
-    /// Sends a string of statements. [`Self::next`] then gives what comes back, up to [`Event::Ready`].
+    /// Sends a string of statements. [`Self::next`] then gives what comes back, up to [`Event::Ready`]. Once called it counts as
+    /// sent: the rest of a dropped call goes out with the next message.
     ///
     /// # Errors
     /// When the connection is gone, or the text contains a zero byte.
     pub async fn query(&mut self, sql: &str) -> Result<(), Error> {
-        self.send(&frontend::Message::Query { sql }).await
+        frontend::Message::Query { sql }.encode(&mut self.unsent)?;
+        self.unanswered += 1;
+        self.flush().await
     }
 
     /// What comes next. Cancel-safe: a dropped call loses nothing.
@@ -237,6 +249,9 @@ impl Connection {
     /// # Errors
     /// When the connection is gone or the gateway does not keep to the protocol.
     pub async fn next(&mut self) -> Result<Event, Error> {
+        if !self.unsent.is_empty() {
+            self.flush().await?;
+        }
         loop {
             let frame = self.frame().await?;
             if let Some(event) = self.event(frame)? {
@@ -295,13 +310,15 @@ impl Connection {
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
-        let sent = async {
-            self.stream.write_all(&self.unsent).await?;
-            self.stream.flush().await
-        };
-        sent.await.map_err(Error::Lost)?;
-        self.unsent.clear();
-        Ok(())
+        // Step by step, so that a dropped call neither loses nor repeats anything.
+        while !self.unsent.is_empty() {
+            let written = self.stream.write(&self.unsent).await.map_err(Error::Lost)?;
+            if written == 0 {
+                return Err(Error::Lost(std::io::ErrorKind::WriteZero.into()));
+            }
+            self.unsent.drain(..written);
+        }
+        self.stream.flush().await.map_err(Error::Lost)
     }
 
     async fn frame(&mut self) -> Result<Frame, Error> {
@@ -334,6 +351,7 @@ impl Connection {
             } => Event::Notification(channel.to_owned(), payload.to_owned()),
             backend::Message::ReadyForQuery(status) => {
                 self.status = status;
+                self.unanswered = self.unanswered.saturating_sub(1);
                 Event::Ready(status)
             }
             backend::Message::ParameterStatus { name, value } => {

@@ -7,6 +7,7 @@ mod table;
 use std::io::{self, Write};
 
 use crate::remote::pg::Row;
+use crate::shell::screen::Screen;
 use crate::wire::row::Field;
 
 /// How rows are written.
@@ -73,6 +74,13 @@ enum Sheet {
     Table(table::Table),
     Csv(csv::Csv),
     Json(json::Json),
+}
+
+impl Book<Screen> {
+    /// Asks the terminal for its width again: it may have changed.
+    pub fn set_width(&mut self) {
+        self.style.width = self.out.width();
+    }
 }
 
 impl<W: Write> Book<W> {

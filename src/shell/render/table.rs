@@ -213,7 +213,7 @@ impl Table {
                 _ => line.extend([text, blanks]),
             }
         }
-        writeln!(out, "{line}")
+        writeln!(out, "{}", line.trim_end())
     }
 
     fn record(&self, out: &mut impl Write, cells: &[Cell], names: usize) -> io::Result<()> {
