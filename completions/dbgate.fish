@@ -47,10 +47,15 @@ complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "login" -d 'Sign in wi
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "logout" -d 'Sign out: end your sessions, and forget your tokens here and at the issuer'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "status" -d 'Show who you are, until when, and your open sessions'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "demo" -d 'Run all of dbgate on this machine: PostgreSQL, a sign-in issuer, a sample shop, policy and broker'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "explain" -d 'Show what would happen to a statement, without running it'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "policy" -d 'Check and test a policy'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "broker" -d 'Serve as the broker'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "internal-guardian" -d 'Become a program that ends with its parent'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "connect" -d 'Open the guarded SQL shell'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "exec" -d 'Run SQL and exit: for scripts and CI'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "tunnel" -d 'Open local ports for psql, pgAdmin, JDBC and any other tool'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "run" -d 'Run a command with the database in its environment'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "env" -d 'Open a session and print how to connect to it'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "generate" -d 'Write completions or manual pages'
 complete -c dbgate -n "__fish_dbgate_using_subcommand login" -l port -d 'The local port the browser comes back to; any free one by default' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand login" -l issuer -d 'The issuer to sign in at, where the broker trusts several' -r
@@ -134,6 +139,84 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l no-input -d 'Neve
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -s v -l verbose -d 'Tell more'
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -s c -l command -d 'The statement, or several' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -l access -d 'In what kind of session' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -f -a "check" -d 'Show all mistakes of a policy, or that there are none'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and not __fish_seen_subcommand_from check test" -f -a "test" -d 'Run the tests in a policy against the catalogs of the configured databases'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from check" -s c -l config -d 'The broker\'s configuration' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from check" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from check" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from check" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from check" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from check" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from check" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from check" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from check" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -s c -l config -d 'The broker\'s configuration' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -l url -d 'The broker\'s address, such as https://db.example.com' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
@@ -246,6 +329,85 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l no-input -d 'Neve
 complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s v -l verbose -d 'Tell more'
 complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l access -d 'What the session may do: read or write' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l duration -d 'How long it lasts, such as 30m or 1h 30m; by default as long as the policy says' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l reason -d 'Why, for those who approve and those who read the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l request -d 'An approved request to make use of' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l socket -d 'Make unix sockets in this directory instead of ports' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l format -d 'The form in which settings are printed' -r -f -a "url\t'postgresql://…'
+env\t'Lines for a shell: eval "$(dbgate env DB)"'
+jdbc\t'jdbc:postgresql://…'
+pgservice\t'A section of pg_service.conf'
+psql\t'A psql command'
+json\t'One JSON object'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l access -d 'What the session may do: read or write' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l duration -d 'How long it lasts, such as 30m or 1h 30m; by default as long as the policy says' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l reason -d 'Why, for those who approve and those who read the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l request -d 'An approved request to make use of' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l access -d 'What the session may do: read or write' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l duration -d 'How long it lasts, such as 30m or 1h 30m; by default as long as the policy says' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l reason -d 'Why, for those who approve and those who read the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l request -d 'An approved request to make use of' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l format -d 'The form in which settings are printed' -r -f -a "url\t'postgresql://…'
+env\t'Lines for a shell: eval "$(dbgate env DB)"'
+jdbc\t'jdbc:postgresql://…'
+pgservice\t'A section of pg_service.conf'
+psql\t'A psql command'
+json\t'One JSON object'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l out -d 'Where to' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l url -d 'The broker\'s address, such as https://db.example.com' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand generate" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
