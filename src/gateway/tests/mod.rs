@@ -1,6 +1,7 @@
 //! Tests of the gateway's parts.
 
 mod cancel;
+mod conversation;
 mod reply;
 mod session;
 mod startup;
