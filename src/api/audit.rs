@@ -24,7 +24,7 @@ use crate::api::State;
 use crate::api::authn::{Caller, From};
 use crate::api::error::Error;
 use crate::audit::event::{Action, Client, Context, Event, Outcome};
-use crate::audit::log::{self, Log, Record, check};
+use crate::audit::log::{self, Extent, Log, Record, check};
 use crate::audit::search::{self, Filter};
 use crate::audit::verify::Report;
 use crate::broker::login;
@@ -154,7 +154,8 @@ pub(super) async fn verify(
     let reader = Reader::new(state, caller, client)?;
     reader.note("verify", String::new()).await?;
     let log = reader.state.log.clone();
-    let report = blocking(move || check(log.storage().as_ref(), Some(&log.position()))).await?;
+    let report =
+        blocking(move || check(log.storage().as_ref(), &Extent::Durable(log.position()))).await?;
     Ok(Json(report))
 }
 

@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod authn;
 pub mod error;
+mod explain;
 pub mod health;
 pub mod login;
 pub mod requests;
@@ -57,10 +58,14 @@ fn router(state: Arc<State>) -> Router {
             get(sessions::show).delete(sessions::end),
         )
         .route("/v1/sessions/{id}/renew", post(sessions::renew))
-        .route("/v1/requests", get(requests::list))
-        .route("/v1/requests/{id}", get(requests::show))
+        .route("/v1/requests", get(requests::list).post(requests::ask))
+        .route(
+            "/v1/requests/{id}",
+            get(requests::show).delete(requests::withdraw),
+        )
         .route("/v1/requests/{id}/approve", post(requests::approve))
         .route("/v1/requests/{id}/deny", post(requests::deny))
+        .route("/v1/explain", post(explain::show))
         .route("/v1/audit/events", get(audit::events))
         .route("/v1/audit/tail", get(audit::tail))
         .route("/v1/audit/verify", get(audit::verify))

@@ -7,10 +7,10 @@ use axum::extract;
 use axum::extract::rejection::JsonRejection;
 
 use crate::api::State;
-use crate::api::authn::Caller;
+use crate::api::authn::{Caller, From};
 use crate::api::error::Error;
 use crate::api::login;
-use crate::api::sessions::All;
+use crate::api::sessions::{All, read_ask};
 use crate::api::types;
 use crate::broker::request::What;
 use crate::model::session::RequestId;
@@ -37,6 +37,38 @@ pub(super) async fn list(
     };
     let requests = state.broker.requests(&caller.subject, &filter).await?;
     Ok(Json(requests.iter().map(view).collect()))
+}
+
+/// `POST /v1/requests`
+pub(super) async fn ask(
+    extract::State(state): extract::State<Arc<State>>,
+    Caller(caller): Caller,
+    From(client): From,
+    body: Result<Json<types::RequestAsk>, JsonRejection>,
+) -> Result<Json<types::RequestView>, Error> {
+    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let ask = read_ask(body.session, Some(caller.family.clone()))?;
+    let (broker, subject) = (&state.broker, &caller.subject);
+    let request = match &body.statement {
+        Some(statement) => {
+            broker
+                .request_statement(subject, &ask, statement, Some(client))
+                .await?
+        }
+        None => broker.request_opening(subject, &ask, Some(client)).await?,
+    };
+    Ok(Json(view(&request)))
+}
+
+/// `DELETE /v1/requests/{id}`
+pub(super) async fn withdraw(
+    extract::State(state): extract::State<Arc<State>>,
+    Caller(caller): Caller,
+    extract::Path(id): extract::Path<String>,
+) -> Result<Json<types::RequestView>, Error> {
+    let id = read_id(&id)?;
+    let request = state.broker.withdraw(&id, &caller.subject.id).await?;
+    Ok(Json(view(&request)))
 }
 
 /// `GET /v1/requests/{id}`

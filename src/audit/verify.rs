@@ -83,29 +83,36 @@ pub struct Verifier {
     /// What the next record may be chained to: the hash that was written and, if they differ, the one computed.
     previous: Vec<Hash>,
     heads: Vec<Head>,
+    /// Records that are checked; what is behind may be on its way.
+    limit: Option<u64>,
     erased: BTreeMap<u64, Finding>,
     erasures: BTreeSet<u64>,
     started: bool,
 }
 
 impl Verifier {
-    /// Begins a check of a log that was acknowledged up to here at least.
-    #[must_use]
-    pub(crate) fn new(heads: Vec<Head>) -> Self {
+    fn new(heads: Vec<Head>, limit: Option<u64>) -> Self {
         Self {
             report: Report::default(),
             previous: Vec::new(),
             heads,
+            limit,
             erased: BTreeMap::new(),
             erasures: BTreeSet::new(),
             started: false,
         }
     }
 
+    /// Begins a check of a log that is written to, as far as it was acknowledged.
+    #[must_use]
+    pub(crate) fn up_to(head: Head) -> Self {
+        Self::new(vec![head], Some(head.count))
+    }
+
     /// Begins a check with the bytes of the file `head`; `None`: it is not there.
     #[must_use]
     pub fn with_head(head: Option<&[u8]>) -> Self {
-        let mut verifier = Self::new(Vec::new());
+        let mut verifier = Self::new(Vec::new(), None);
         let Some(head) = head else {
             verifier.find(place::HEAD, 0, None, "the file is gone");
             return verifier;
@@ -125,6 +132,9 @@ impl Verifier {
 
     /// Checks the next file of the log and its texts.
     pub fn file(&mut self, first: u64, log: &[u8], payload: Option<&[u8]>) {
+        if self.is_over() && first > 0 {
+            return;
+        }
         let name = place::log_name(first);
         let mut lines = log.split_inclusive(|byte| *byte == b'\n');
         let header = lines.next().unwrap_or_default();
@@ -137,11 +147,14 @@ impl Verifier {
             lost: false,
         };
         for line in lines {
+            if self.is_over() {
+                return;
+            }
             self.line(&name, offset, line, &mut texts);
             offset += line.len() as u64;
         }
         let left = payload.map_or(0, <[u8]>::len) as u64;
-        if left > texts.cursor && !texts.lost {
+        if left > texts.cursor && !texts.lost && !self.is_over() {
             let what = "bytes that belong to no record";
             self.find(&texts.name, texts.cursor, None, what);
         }
@@ -173,6 +186,10 @@ impl Verifier {
             .map(Hash::to_string)
             .unwrap_or_default();
         self.report
+    }
+
+    fn is_over(&self) -> bool {
+        self.limit.is_some_and(|limit| self.report.records >= limit)
     }
 
     fn header(&mut self, name: &str, first: u64, line: &[u8]) {

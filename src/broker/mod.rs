@@ -466,8 +466,8 @@ pub enum Error {
     /// One approval a person.
     #[error("you have approved it already")]
     Twice,
-    /// The statement needs no approval.
-    #[error("this statement needs no approval")]
+    /// It needs no approval.
+    #[error("this needs no approval")]
     NoReview,
     /// An approval is for one statement.
     #[error("ask for one statement at a time")]

@@ -3,9 +3,12 @@
 //! Reading order: `globals` (options every command takes) → `ui` (what a command says) → `error` (how it ends).
 //! A new command is a file, a line in [`Command`] and a line in `dispatch`.
 
+mod approve;
+mod audit;
 mod broker;
 pub mod connect;
 mod demo;
+mod deny;
 mod env;
 pub mod error;
 pub mod exec;
@@ -18,8 +21,11 @@ mod logout;
 mod policy;
 pub(crate) mod problem;
 mod remembered;
+mod request;
+mod requests;
 mod run;
 pub mod session;
+mod sessions;
 mod signal;
 mod status;
 mod tunnel;
@@ -73,12 +79,18 @@ enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Status(status::Args),
+    Request(request::Args),
+    Requests(requests::Args),
+    Approve(approve::Args),
+    Deny(deny::Args),
+    Sessions(sessions::Args),
     /// Run all of dbgate on this machine: PostgreSQL, a sign-in issuer, a sample shop, policy and broker
     Demo(demo::Args),
     Explain(explain::Args),
     Policy(policy::Args),
     /// Serve as the broker
     Broker(broker::Args),
+    Audit(audit::Args),
     /// Become a program that ends with its parent
     #[command(hide = true, name = "internal-guardian")]
     Guardian(guardian::Args),
@@ -98,10 +110,16 @@ async fn dispatch(ui: &mut Ui, globals: &Globals, command: Command) -> Result<()
         Command::Login(args) => login::run(ui, globals, &args).await,
         Command::Logout(args) => logout::run(ui, globals, &args).await,
         Command::Status(args) => status::run(ui, globals, &args).await,
+        Command::Request(args) => request::run(ui, globals, &args).await,
+        Command::Requests(args) => requests::run(ui, globals, &args).await,
+        Command::Approve(args) => approve::run(ui, globals, &args).await,
+        Command::Deny(args) => deny::run(ui, globals, &args).await,
+        Command::Sessions(args) => sessions::run(ui, globals, &args).await,
         Command::Demo(args) => demo::run(ui, args).await,
         Command::Explain(args) => explain::run(ui, globals, &args).await,
         Command::Policy(args) => policy::run(ui, args).await,
         Command::Broker(args) => broker::run(ui, args).await,
+        Command::Audit(args) => audit::run(ui, globals, &args).await,
         Command::Guardian(args) => Err(guardian::run(&args)),
         Command::Connect(args) => connect::run(ui, globals, &args).await,
         Command::Exec(args) => exec::run(ui, globals, &args).await,

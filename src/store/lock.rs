@@ -59,6 +59,15 @@ impl DirectoryLock {
     }
 }
 
+/// Whether a process works on a directory at this moment.
+#[must_use]
+pub fn is_taken(directory: &Path) -> bool {
+    File::open(directory.join(NAME)).is_ok_and(|file| {
+        // A shared lock: two who ask at once do not take each other for a holder.
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+    })
+}
+
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let read = file.take(32).read_to_string(&mut text).is_ok();

@@ -22,7 +22,7 @@ use crate::audit::event::{Event, Repair};
 use crate::audit::storage::Storage;
 use crate::audit::{Auditable, Recorded};
 use crate::model::time::{Clock, Entropy, Timestamp};
-pub use check::check;
+pub use check::{Extent, check};
 pub use place::Position;
 pub use read::{Cursor, Record};
 

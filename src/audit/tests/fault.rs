@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use super::world::{Fault, Memory, intended, open};
 use crate::audit::event::Action;
-use crate::audit::log::{Error, Log, Readiness, check};
+use crate::audit::log::{Error, Extent, Log, Readiness, check};
 
 #[expect(clippy::disallowed_methods, reason = "waits for a thread of its own")]
 fn until(what: &str, done: impl Fn() -> bool) {
@@ -61,7 +61,7 @@ fn a_failing_disk_stops_everything_and_the_log_resumes_by_itself() {
             assert_eq!(kinds[acknowledged], "log_repaired", "{fault:?}: {kinds:?}");
             log.close();
             let durable = Memory::with(&storage.durable());
-            let report = check(durable.as_ref(), None).unwrap();
+            let report = check(durable.as_ref(), &Extent::All).unwrap();
             let lines = |finding: &crate::audit::verify::Finding| finding.file != "head";
             assert!(
                 !report.findings.iter().any(lines),
@@ -146,5 +146,5 @@ async fn those_who_wait_share_a_sync() {
     let syncs = storage.state.lock().unwrap().syncs;
     assert!(syncs < 6000, "{syncs} syncs for 4000 records with texts");
     log.close();
-    assert!(check(storage.as_ref(), None).unwrap().is_intact());
+    assert!(check(storage.as_ref(), &Extent::All).unwrap().is_intact());
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::world::{Memory, context, intended, open};
-use crate::audit::log::check;
+use crate::audit::log::{Extent, check};
 use crate::audit::verify::Report;
 
 type Files = BTreeMap<String, Vec<u8>>;
@@ -22,7 +22,7 @@ fn honest(records: usize) -> Files {
 }
 
 fn verify(files: &Files) -> Report {
-    check(Memory::with(files).as_ref(), None).unwrap()
+    check(Memory::with(files).as_ref(), &Extent::All).unwrap()
 }
 
 #[test]
@@ -142,6 +142,41 @@ fn erased_texts_are_fine_if_the_log_says_so() {
         (report.findings, report.erased, report.records),
         (vec![], 1, 4)
     );
-    let live = check(storage.as_ref(), Some(&log.position())).unwrap();
+    let live = check(storage.as_ref(), &Extent::Durable(log.position())).unwrap();
     assert!(live.is_intact());
+}
+
+#[test]
+fn a_log_that_is_written_to_is_checked_as_far_as_it_was_acknowledged() {
+    let storage = Arc::new(Memory::default());
+    let (log, _) = open(&storage);
+    for number in 0..300 {
+        log.append_blocking(intended("ann", &format!("select {number}")))
+            .unwrap();
+    }
+    let mut files = storage.files();
+    let last = |folder: &str, files: &Files| {
+        let mut names = files.keys().filter(|name| name.starts_with(folder));
+        names.next_back().unwrap().clone()
+    };
+    for folder in ["log/", "payload/"] {
+        let name = last(folder, &files);
+        files
+            .get_mut(&name)
+            .unwrap()
+            .extend_from_slice(b"half of a rec");
+    }
+    let report = check(Memory::with(&files).as_ref(), &Extent::Acknowledged).unwrap();
+    assert_eq!((report.findings, report.records), (vec![], 300));
+    let first = files
+        .keys()
+        .find(|name| name.starts_with("log/"))
+        .unwrap()
+        .clone();
+    files.get_mut(&first).unwrap()[500] ^= 1;
+    assert!(
+        !check(Memory::with(&files).as_ref(), &Extent::Acknowledged)
+            .unwrap()
+            .is_intact()
+    );
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::world::{Memory, intended, open, options};
 use crate::audit::event::Action;
-use crate::audit::log::{Error, Log, check};
+use crate::audit::log::{Error, Extent, Log, check};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
@@ -43,7 +43,7 @@ fn reopen_cut(files: &Files, name: &str, length: usize, whole: u64) {
         Ok(repair.kept + 1)
     );
     log.close();
-    let report = check(storage.as_ref(), None).unwrap();
+    let report = check(storage.as_ref(), &Extent::All).unwrap();
     assert!(report.is_intact(), "cut to {length}: {:?}", report.findings);
     assert_eq!(report.repairs.len(), 1);
 }
@@ -92,7 +92,7 @@ fn what_was_not_acknowledged_may_be_cut_even_if_it_looks_odd() {
             (4, 0, garbage.len() as u64)
         );
         log.close();
-        assert!(check(storage.as_ref(), None).unwrap().is_intact());
+        assert!(check(storage.as_ref(), &Extent::All).unwrap().is_intact());
         let saved = storage.files();
         let kept = saved.iter().find(|(name, _)| name.starts_with("cut/"));
         assert_eq!(kept.unwrap().1, garbage);
@@ -138,7 +138,7 @@ fn texts_that_were_not_written_take_their_record_along() {
         Some((1, 0))
     );
     log.close();
-    assert!(check(storage.as_ref(), None).unwrap().is_intact());
+    assert!(check(storage.as_ref(), &Extent::All).unwrap().is_intact());
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn a_power_cut_leaves_at_least_what_was_acknowledged() {
             .map_or(recovery.records, |repair| repair.kept);
         assert!(kept >= acknowledged.count, "{kept}");
         log.close();
-        let report = check(storage.as_ref(), None).unwrap();
+        let report = check(storage.as_ref(), &Extent::All).unwrap();
         assert!(report.is_intact(), "{:?}", report.findings);
     }
 }

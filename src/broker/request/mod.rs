@@ -7,6 +7,7 @@
 pub mod desk;
 pub mod webhook;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -15,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::audit::event::footprint::{Footprint, Touched};
 use crate::audit::event::{self, Action, Client, Event};
+use crate::audit::scrub;
 use crate::broker::request::desk::{Command, Outcome};
 use crate::broker::session::{Attachment, Session};
 use crate::broker::{Ask, Broker, Error, record};
@@ -22,8 +24,10 @@ use crate::model::session::RequestId;
 use crate::model::subject::{Subject, SubjectId};
 use crate::policy::binding::Binding;
 use crate::policy::document::allow::Power;
-use crate::policy::open;
-use crate::policy::{Approval, Demand};
+use crate::policy::open::{self, Opening};
+use crate::policy::{self, Approval, Decision, Demand, Question, Shown};
+use crate::sql;
+use crate::sql::scope::Scope;
 use crate::store::request::{Request, RequestFilter, RequestKind, RequestState};
 
 /// What is asked, for approvers to read; the store keeps it as it is.
@@ -157,6 +161,96 @@ impl Broker {
         })
     }
 
+    /// Asks for the approval of a statement before it is run; who asks runs it later with the request's id.
+    ///
+    /// # Errors
+    /// When the policy refuses it or asks for no approval, or the text is not one statement.
+    pub async fn request_statement(
+        &self,
+        subject: &Subject,
+        ask: &Ask,
+        statement: &str,
+        client: Option<Client>,
+    ) -> Result<Request, Error> {
+        let place = self.place(subject, &ask.database)?;
+        let now = self.core.clock.now();
+        let view = match place.view() {
+            Some(view) => view,
+            None => place
+                .refresh()
+                .await
+                .map_err(|error| Error::database(&place.target().name, error))?,
+        };
+        let database = &place.target().name;
+        if let Opening::Refused(denial) =
+            open::open(&view.policy, &ask.question(subject, database, false, now))
+        {
+            return Err(Error::Denied(denial));
+        }
+        let mut scope = Scope::new("dbgate");
+        scope.trusted = view.policy.trusted(database).collect();
+        let text: Arc<str> = Arc::from(statement);
+        let mut analyzed = sql::analyze(&text, &[], &view.catalog, &scope)?;
+        let (Some(one), true) = (analyzed.pop(), analyzed.is_empty()) else {
+            return Err(Error::OneStatement);
+        };
+        let question = Question {
+            policy: &view.policy,
+            protection: &view.protection,
+            catalog: &view.catalog,
+            subject,
+            database,
+            session: policy::Session {
+                access: ask.access,
+                reason: ask.reason(),
+                approved: false,
+                shown: &Shown::default(),
+            },
+            parameters: &[],
+            approved: None,
+            now,
+        };
+        let held = match policy::decide(&question, one) {
+            Decision::Review(held) => held,
+            Decision::Deny(denial) => return Err(Error::Denied(denial)),
+            Decision::Allow(_) => return Err(Error::NoReview),
+        };
+        let footprint = Footprint::describe(held.facts(), &view.catalog);
+        let text = scrub::statement(held.statement().text());
+        let what = What {
+            statement: Some(text.to_string()),
+            footprint: lines(&footprint),
+            rule: held.demand().rule.clone(),
+            access: ask.access.to_string(),
+            ..What::default()
+        };
+        let binding = held.binding().to_string();
+        let request = self.request(
+            RequestKind::Statement,
+            subject,
+            ask,
+            &what,
+            (held.demand(), binding),
+        );
+        let event = Event::new(
+            record::asked(subject, Some(database), ask.reason(), client),
+            Action::StatementHeld {
+                statement: event::Statement {
+                    statement: text.to_string().into(),
+                    parameters: None,
+                    footprint: Some(footprint),
+                    decision: Some(record::reviewed(&view.policy, &what.rule)),
+                },
+                request: request.id.clone(),
+                needed: request.needed,
+                approvers: request.approvers.clone(),
+                binding: request.binding.clone(),
+            },
+        );
+        self.desk.open(request.clone(), event, None).await?;
+        Ok(request)
+    }
+
     /// Puts a session up for review; the same question twice is one request.
     pub(super) async fn request_session(
         &self,
@@ -196,6 +290,25 @@ impl Broker {
         );
         self.desk.open(request.clone(), event, None).await?;
         Ok(request)
+    }
+
+    /// Asks for the approval of a session before it is needed.
+    ///
+    /// # Errors
+    /// When the policy refuses it or asks for no approval.
+    pub async fn request_opening(
+        &self,
+        subject: &Subject,
+        ask: &Ask,
+        client: Option<Client>,
+    ) -> Result<Request, Error> {
+        let name = &self.place(subject, &ask.database)?.target().name;
+        let now = self.core.clock.now();
+        match open::open(&self.policy(), &ask.question(subject, name, false, now)) {
+            Opening::Review(demand) => self.request_session(subject, ask, &demand, client).await,
+            Opening::Granted(_) => Err(Error::NoReview),
+            Opening::Refused(denial) => Err(Error::Denied(denial)),
+        }
     }
 
     fn request(
