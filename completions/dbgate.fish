@@ -46,10 +46,16 @@ complete -c dbgate -n "__fish_dbgate_needs_command" -s V -l version -d 'Print ve
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "login" -d 'Sign in with your company\'s single sign-on, in the browser'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "logout" -d 'Sign out: end your sessions, and forget your tokens here and at the issuer'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "status" -d 'Show who you are, until when, and your open sessions'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "request" -d 'Ask for the approval of a session, or of one statement, before you need it'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "requests" -d 'Show what waits for an approval: yours, and what you may decide'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "approve" -d 'Approve a request'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "deny" -d 'Deny a request'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "sessions" -d 'Show and end sessions'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "demo" -d 'Run all of dbgate on this machine: PostgreSQL, a sign-in issuer, a sample shop, policy and broker'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "explain" -d 'Show what would happen to a statement, without running it'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "policy" -d 'Check and test a policy'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "broker" -d 'Serve as the broker'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "audit" -d 'Read the audit log: who did what, why, and under whose approval'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "internal-guardian" -d 'Become a program that ends with its parent'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "connect" -d 'Open the guarded SQL shell'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "exec" -d 'Run SQL and exit: for scripts and CI'
@@ -115,6 +121,164 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand status" -l no-input -d 'Ne
 complete -c dbgate -n "__fish_dbgate_using_subcommand status" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand status" -s v -l verbose -d 'Tell more'
 complete -c dbgate -n "__fish_dbgate_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -s c -l command -d 'The statement to have approved, exactly as you will run it; without it, the session itself' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -s r -l reason -d 'Why: shown to approvers and kept in the audit log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -l duration -d 'How long, such as 30m; the policy may allow less' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -l access -d 'To read, or also to write' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -l request -d 'Make use of this approved request' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand request" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -l all -d 'Also those that are decided'
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -l watch -d 'Stay, and show each request as it comes or changes'
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand requests" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -s r -l reason -d 'Why: kept in the audit log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -l max-rows -d 'The most rows the statement may touch' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand approve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -s r -l reason -d 'Why: told to who asked, and kept in the audit log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -f -a "ls" -d 'List sessions: yours, and everybody\'s if the policy lets you see them'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -f -a "show" -d 'Show one session'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -f -a "kill" -d 'End a session now: its connections are closed and its database role is dropped'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from ls" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l all -d 'Also those that are over'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from ls" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from ls" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from show" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from show" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from show" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from show" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from show" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from show" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from show" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from kill" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l sql -d 'Load this schema instead of the sample shop' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l policy -d 'Use this policy instead of the shop\'s' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l dir -d 'Keep everything in this new folder' -r -F
@@ -258,6 +422,137 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_su
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from run" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from run" -s v -l verbose -d 'Tell more'
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -f -a "tail" -d 'Follow the audit log as it grows; Ctrl-C ends it'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -f -a "search" -d 'Find records; everything that is given must hold'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -f -a "show" -d 'Show everything that happened in a session'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -f -a "replay" -d 'Play a session as its client saw it: statements, masked results, errors, in their own time'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and not __fish_seen_subcommand_from tail search show replay verify" -f -a "verify" -d 'Check that no record was changed, removed or moved'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -s n -l lines -d 'First show so many of the latest records' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -l from -d 'Begin with this record, 0 being the first of all' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from tail" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -s w -l who -d 'By this subject, or by somebody whose name has this part' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -s d -l database -d 'On this database' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -s t -l table -d 'Touching this table, with or without its schema' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -s s -l session -d 'In this session' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l since -d 'Not before this time (2026-11-01T00:00:00Z), or in the last span of time (2h)' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l until -d 'Before this time, or before a span of time ago' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l decision -d 'What the policy said' -r -f -a "allow\t''
+deny\t''
+review\t''"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -s e -l event -d 'The event\'s name, such as statement_refused' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l text -d 'Part of a statement, a reason or an error' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l limit -d 'At most so many, the latest ones' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l all -d 'All of them, from the first on'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from search" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from show" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from show" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from show" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from show" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from show" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from show" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from show" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from show" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from show" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from show" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l speed -d 'So many times as fast' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l max-pause -d 'No pause longer than this' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l no-wait -d 'No pauses at all'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from verify" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from verify" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from verify" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from verify" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from verify" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from verify" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from verify" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from verify" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from verify" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from verify" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand internal-guardian" -l parent -d 'The parent\'s process id' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand internal-guardian" -l account -d 'Whom to become: UID:GID' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand internal-guardian" -l url -d 'The broker\'s address, such as https://db.example.com' -r

@@ -1,7 +1,7 @@
 //! The command line: one file a command, each with its `Args` (the help text) and its `run`.
 //!
 //! Reading order: `globals` (options every command takes) → `ui` (what a command says) → `error` (how it ends).
-//! A new command is a file, a line in [`Command`] and a line in `dispatch`.
+//! A new command is a file, a line in `Command` and a line in `dispatch`.
 
 mod approve;
 mod audit;

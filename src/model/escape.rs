@@ -12,7 +12,7 @@ pub fn line(text: &str) -> Cow<'_, str> {
     escape(text, |_| false)
 }
 
-/// `text` as a block: line feeds and tabs stay, everything else is as in [`line`].
+/// `text` as a block: line feeds and tabs stay, everything else is as in [`line()`].
 #[must_use]
 pub fn block(text: &str) -> Cow<'_, str> {
     escape(text, |c| matches!(c, '\n' | '\t'))

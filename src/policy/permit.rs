@@ -12,7 +12,7 @@ use crate::sql::statement::Statement;
 
 /// A statement that may run, on these terms.
 ///
-/// **Invariant:** only [`crate::policy::decide`] makes one, for the statement it owns; it cannot be copied.
+/// **Invariant:** only [`crate::policy::decide()`] makes one, for the statement it owns; it cannot be copied.
 ///
 /// ```compile_fail
 /// use dbgate::policy::Permit;
@@ -112,7 +112,7 @@ impl Permit {
 
 /// A statement that waits for an approval.
 ///
-/// **Invariant:** only [`crate::policy::decide`] makes one. It gives the statement back for a new decision, never a
+/// **Invariant:** only [`crate::policy::decide()`] makes one. It gives the statement back for a new decision, never a
 /// permit.
 ///
 /// ```compile_fail

@@ -1,3 +1,5 @@
+//! What a terminal may not be sent.
+
 use crate::model::escape;
 
 #[track_caller]

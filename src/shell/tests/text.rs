@@ -1,3 +1,5 @@
+//! Scripts cut into statements and lines of the shell.
+
 use proptest::prelude::*;
 
 use crate::shell::text::{self, End, Kind, Part, Script};
