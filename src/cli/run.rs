@@ -5,18 +5,20 @@ use std::io::IsTerminal as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::cli::env::{Session, trust};
 use crate::cli::error::{Error, Kind};
 use crate::cli::globals::Globals;
+use crate::cli::session;
 use crate::cli::tunnel::hear;
 use crate::cli::ui::Ui;
 use crate::model::name::DatabaseName;
+use crate::model::time::parse_span;
 use crate::net::clock::SystemClock;
 use crate::net::drain;
 use crate::net::entropy::SystemEntropy;
@@ -38,7 +40,11 @@ pub(crate) struct Args {
     database: DatabaseName,
 
     #[command(flatten)]
-    session: Session,
+    session: session::Args,
+
+    /// How long to wait for an approval, such as 10m; without it, a session that needs one ends with code 5
+    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    wait: Option<Duration>,
 
     /// The command and its arguments
     #[arg(required = true, last = true, value_name = "COMMAND")]
@@ -68,16 +74,18 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
     let (drain, signal) = drain::pair();
     let broker = globals.broker(ui).await?;
     // The session comes first: who is refused, or must wait, starts nothing.
-    let granted = args.session.open(ui, &broker, &args.database).await?;
+    let ask = args.session.to_ask(&args.database);
+    let patience = args.wait.unwrap_or_default();
+    let granted = session::open(ui, &broker, ask.clone(), patience).await?;
     let (keeper, handle) = Keeper::new(
-        args.session.ask(&args.database),
+        ask,
         Arc::new(SystemClock::new()),
         speaker.clone(),
         signal.clone(),
     );
     let way = Way {
         handle,
-        trust: trust(broker.address()),
+        trust: session::trust(broker.address()),
         speaker,
         cancels: Cancels::default(),
     };

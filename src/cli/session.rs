@@ -10,7 +10,7 @@ use crate::model::name::DatabaseName;
 use crate::model::secret::Secret;
 use crate::model::session::RequestId;
 use crate::model::time::parse_span;
-use crate::remote::broker::Broker;
+use crate::remote::broker::{Address, Broker};
 use crate::remote::pg;
 use crate::shell::drive;
 
@@ -139,22 +139,26 @@ pub async fn connect(
     granted: &types::Granted,
     application: &str,
 ) -> Result<pg::Connection, Error> {
-    let address = broker.address();
-    let trust = match (address.url.scheme(), &address.ca_file) {
-        ("http", _) => pg::Trust::Plain,
-        (_, Some(path)) => pg::Trust::File(path.clone()),
-        (_, None) => pg::Trust::System,
-    };
     let options = pg::Options {
         host: granted.gateway.host.clone(),
         port: granted.gateway.port,
-        trust,
+        trust: trust(broker.address()),
         user: granted.user.clone(),
         secret: Secret::new(granted.secret.clone()),
         database: granted.session.database.clone(),
         application: application.to_owned(),
     };
     Ok(pg::Connection::open(options).await?)
+}
+
+/// Whom to trust at the gateway: whoever is trusted at the broker's interface.
+#[must_use]
+pub fn trust(address: &Address) -> pg::Trust {
+    match (address.url.scheme(), &address.ca_file) {
+        ("http", _) => pg::Trust::Plain,
+        (_, Some(path)) => pg::Trust::File(path.clone()),
+        (_, None) => pg::Trust::System,
+    }
 }
 
 impl From<pg::Error> for Error {

@@ -9,9 +9,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::cli::env::{Format, Session, trust};
+use crate::cli::env::Format;
 use crate::cli::error::{Error, Kind};
 use crate::cli::globals::Globals;
+use crate::cli::session;
 use crate::cli::ui::Ui;
 use crate::model::name::DatabaseName;
 use crate::model::time::Clock;
@@ -37,7 +38,7 @@ pub(crate) struct Args {
     databases: Vec<Spot>,
 
     #[command(flatten)]
-    session: Session,
+    session: session::Args,
 
     /// Make unix sockets in this directory instead of ports
     #[arg(long, value_name = "DIR")]
@@ -91,7 +92,7 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
         speaker,
         signal,
         clock: Arc::new(SystemClock::new()),
-        trust: trust(&globals.address()?),
+        trust: session::trust(&globals.address()?),
     };
     let mut tasks = JoinSet::new();
     for spot in &args.databases {
@@ -154,7 +155,7 @@ async fn start(
     } else {
         ui.print(&settings.show(args.format.into())?)?;
     }
-    let ask = args.session.ask(database);
+    let ask = args.session.to_ask(database);
     let (keeper, handle) = Keeper::new(
         ask,
         Arc::clone(&common.clock),
