@@ -14,6 +14,7 @@ use crate::cli::error::{Error, Kind};
 use crate::cli::globals::Globals;
 use crate::cli::session;
 use crate::cli::ui::Ui;
+use crate::config::problem::nearest;
 use crate::model::name::DatabaseName;
 use crate::model::time::Clock;
 use crate::net::clock::SystemClock;
@@ -22,7 +23,7 @@ use crate::net::entropy::SystemEntropy;
 use crate::tunnel::door::Door;
 use crate::tunnel::keeper::Keeper;
 use crate::tunnel::listen::Local;
-use crate::tunnel::place::{Place, Places};
+use crate::tunnel::place::{Origin, Place, Places};
 use crate::tunnel::relay::{Cancels, Way};
 use crate::tunnel::settings::{Settings, Tls};
 use crate::tunnel::{self, News, NotIn, Speaker, Tone};
@@ -94,6 +95,7 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
         clock: Arc::new(SystemClock::new()),
         trust: session::trust(&globals.address()?),
     };
+    offered(ui, globals, &args.databases).await?;
     let mut tasks = JoinSet::new();
     for spot in &args.databases {
         start(ui, globals, spot, &common, &mut tasks).await?;
@@ -116,6 +118,32 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
                 Some(one) => hear(ui, globals, one).await?,
                 None => break,
             },
+        }
+    }
+    Ok(())
+}
+
+/// Who is signed in learns of a wrong name now; for anybody else it is enough to know with the first connection.
+async fn offered(ui: &mut Ui, globals: &Globals, spots: &[Spot]) -> Result<(), Error> {
+    let broker = match globals.broker(ui).await {
+        Ok(broker) => broker,
+        Err(error) if error.kind == Kind::Login => {
+            ui.warn(&format!("{error}; connections will wait"))?;
+            return ui.hint("run `dbgate login` in another terminal");
+        }
+        Err(error) => return Err(error),
+    };
+    let databases = broker.databases().await?;
+    let names: Vec<&str> = databases.iter().map(|view| view.name.as_str()).collect();
+    for Spot { database, .. } in spots {
+        if !names.contains(&database.as_str()) {
+            let near = nearest(database.as_str(), names.iter().copied());
+            let hint = near.map_or_else(
+                || "run `dbgate ls` to see the databases you may ask for".to_owned(),
+                |name| format!("did you mean `{name}`? `dbgate ls` shows all you may ask for"),
+            );
+            let message = format!("there is no database `{database}` for you");
+            return Err(Error::failed(message).with_hint(hint));
         }
     }
     Ok(())
@@ -183,19 +211,15 @@ async fn listen(
     socket: Option<&Path>,
 ) -> Result<(Local, Place), Error> {
     let mut place = places.of(name, spot.port, &SystemEntropy)?;
-    if let Some(directory) = socket {
-        return Ok((Local::socket(directory, place.port)?, place));
-    }
-    let mut tries = 0;
-    loop {
-        match Local::port(place.port).await {
-            Ok(local) => return Ok((local, place)),
-            Err(tunnel::Error::PortInUse { .. })
-                if !place.remembered && spot.port.is_none() && tries < 100 =>
-            {
-                tries += 1;
-                place = places.moved(name, &SystemEntropy)?;
-                place.remembered = false;
+    let local = loop {
+        let local = match socket {
+            Some(directory) => Local::socket(directory, place.port),
+            None => Local::port(place.port).await,
+        };
+        match local {
+            Ok(local) => break local,
+            Err(tunnel::Error::PortInUse { .. }) if place.origin == Origin::Chosen => {
+                place = place.next();
             }
             Err(error) => {
                 let hint = format!(
@@ -205,12 +229,15 @@ async fn listen(
                 return Err(Error::from(error).with_hint(hint));
             }
         }
-    }
+    };
+    places.keep(name, &place, &SystemEntropy)?;
+    Ok((local, place))
 }
 
 /// Tells what a tunnel says, and signs in when it asks.
 pub(crate) async fn hear(ui: &mut Ui, globals: &Globals, news: News) -> Result<(), Error> {
     match news {
+        News::Said(Tone::Detail, text) => ui.detail(&text),
         News::Said(Tone::Status, text) => ui.status(&text),
         News::Said(Tone::Warning, text) => ui.warn(&text),
         News::Said(Tone::Hint, text) => ui.hint(&text),

@@ -240,7 +240,7 @@ impl Keeper {
     async fn enter(&mut self, granted: Granted) -> Arc<Session> {
         let open = opened(granted, self.clock.now());
         let (id, database) = (&open.session.id, &open.session.database);
-        let left = show_span(open.span);
+        let left = show(open.span);
         let text = format!("`{database}` is open for {left} (session {id})");
         say(&self.speaker, Tone::Status, text).await;
         let session = Arc::clone(&open.session);
@@ -396,7 +396,7 @@ impl Keeper {
     async fn renewed(&mut self, open: Open, view: &SessionView) {
         let now = self.clock.now();
         let ends = view.ends.parse().unwrap_or(open.ends);
-        let left = show_span(now.until(ends));
+        let left = show(now.until(ends));
         if ends <= open.ends.after(LEAST) {
             let text = format!(
                 "session {} ends in {left} and can't be renewed; a connection after that opens another",
@@ -436,12 +436,8 @@ impl Keeper {
         };
         match broker.end_session(id).await {
             Ok(_) => {
-                say(
-                    &self.speaker,
-                    Tone::Status,
-                    format!("session {id} is ended"),
-                )
-                .await
+                let text = format!("session {id} is ended");
+                say(&self.speaker, Tone::Status, text).await;
             }
             Err(error) => {
                 let text = format!("session {id} could not be ended, it ends by itself: {error}");
@@ -467,6 +463,17 @@ fn opened(granted: Granted, now: Timestamp) -> Open {
         renewable: Renewable::Yes,
         span: now.until(ends),
     }
+}
+
+/// A span in whole minutes, unless it is short: the seconds it took to get here interest nobody.
+fn show(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let rounded = if seconds < 120 {
+        seconds
+    } else {
+        seconds.saturating_add(30) / 60 * 60
+    };
+    show_span(Duration::from_secs(rounded))
 }
 
 /// How long before its end a session is renewed: a fifth of it, at least a minute, at most half of it.

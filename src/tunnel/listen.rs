@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixListener;
@@ -21,6 +22,9 @@ use crate::tunnel::{Error, Tone, say};
 
 /// Local connections at once.
 const MOST: usize = 200;
+
+/// How long connections may take to end when the tunnel closes.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Where local clients come in.
 #[derive(Debug)]
@@ -108,7 +112,9 @@ impl Local {
                 }
             }
         }
-        // The session is about to end, and with it every connection: there is nothing to wait for.
+        // The session is about to end, and the gateway to tell every connection so.
+        let told = async { while tasks.join_next().await.is_some() {} };
+        tokio::time::timeout(FAREWELL, told).await.ok();
         tasks.shutdown().await;
     }
 
@@ -121,7 +127,7 @@ impl Local {
             Self::Socket(socket) => loop {
                 match socket.inner.accept().await {
                     Ok((stream, _)) => return Incoming::Socket(stream),
-                    Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
                 }
             },
         }

@@ -66,6 +66,8 @@ pub enum News {
 /// How loud something is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
+    /// For who wants to know everything.
+    Detail,
     /// In the course of things.
     Status,
     /// The person should look.

@@ -49,8 +49,29 @@ pub struct Place {
     pub port: u16,
     /// Who may come in.
     pub local: Local,
-    /// Whether it was remembered, not chosen now.
-    pub remembered: bool,
+    /// How its port was come by.
+    pub origin: Origin,
+}
+
+/// How a port was come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It was the one last time.
+    Remembered,
+    /// Somebody asked for it.
+    Asked,
+    /// It is as good as any other.
+    Chosen,
+}
+
+impl Place {
+    /// The next port, for a place that was only chosen.
+    #[must_use]
+    pub fn next(self) -> Self {
+        let step = self.port.wrapping_sub(FIRST).wrapping_add(1) % COUNT;
+        let port = FIRST.saturating_add(step);
+        Self { port, ..self }
+    }
 }
 
 /// A new secret for people and tools to present: 24 random bytes in letters that need no quoting.
@@ -69,48 +90,56 @@ impl Places {
         Self { directory }
     }
 
-    /// The place of `name`: as it was, or a new one. A port that is asked for replaces the one remembered.
+    /// The place of `name`: as it was, or a new one that nobody has. A port that is asked for goes before the one remembered. Nothing
+    /// is written yet.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or others can read it.
+    /// When the file cannot be read, or others can read it.
     pub fn of(&self, name: &str, port: Option<u16>, entropy: &dyn Entropy) -> Result<Place, Error> {
-        let directory = Directory::open(&self.directory).map_err(|error| self.failed(&error))?;
-        // Two tunnels that start at once must not overwrite each other's places.
-        let _lock = directory.lock(LOCK).map_err(|error| self.failed(&error))?;
-        let mut entries = self.read(&directory)?;
-        let known = entries.tunnels.get(name).cloned();
-        let remembered = known.is_some() && port.is_none();
-        let entry = match (known, port) {
-            (Some(entry), None) => entry,
-            (Some(entry), Some(port)) => Entry { port, ..entry },
-            (None, port) => Entry {
-                port: port.unwrap_or_else(|| vacant(name, &entries)),
-                secret: secret(entropy).expose().clone(),
-            },
+        let entries = self.read(&self.open()?)?;
+        let known = entries.tunnels.get(name);
+        let secret = match known {
+            Some(entry) => Secret::new(entry.secret.clone()),
+            None => secret(entropy),
         };
-        if !remembered {
-            entries.tunnels.insert(name.to_owned(), entry.clone());
-            let text = serde_json::to_vec_pretty(&entries).map_err(|error| self.failed(&error))?;
-            let written = directory.write(FILE, &text, entropy);
-            written.map_err(|error| self.failed(&error))?;
-        }
         let user = USER.to_owned();
-        let secret = Secret::new(entry.secret);
         Ok(Place {
-            port: entry.port,
+            port: port
+                .or(known.map(|entry| entry.port))
+                .unwrap_or_else(|| vacant(name, &entries)),
             local: Local { user, secret },
-            remembered,
+            origin: match (port, known) {
+                (Some(_), _) => Origin::Asked,
+                (None, Some(_)) => Origin::Remembered,
+                (None, None) => Origin::Chosen,
+            },
         })
     }
 
-    /// Forgets the port of `name` for one that is free.
+    /// Remembers a place that turned out to be good.
     ///
     /// # Errors
-    /// As [`Self::of`].
-    pub fn moved(&self, name: &str, entropy: &dyn Entropy) -> Result<Place, Error> {
-        let taken = self.of(name, None, entropy)?.port;
-        let next = taken.wrapping_sub(FIRST).wrapping_add(1) % COUNT;
-        self.of(name, Some(FIRST.saturating_add(next)), entropy)
+    /// When the file cannot be read or written, or others can read it.
+    pub fn keep(&self, name: &str, place: &Place, entropy: &dyn Entropy) -> Result<(), Error> {
+        if place.origin == Origin::Remembered {
+            return Ok(());
+        }
+        let directory = self.open()?;
+        // Two tunnels that start at once must not overwrite each other's places.
+        let _lock = directory.lock(LOCK).map_err(|error| self.failed(&error))?;
+        let mut entries = self.read(&directory)?;
+        let entry = Entry {
+            port: place.port,
+            secret: place.local.secret.expose().clone(),
+        };
+        entries.tunnels.insert(name.to_owned(), entry);
+        let text = serde_json::to_vec_pretty(&entries).map_err(|error| self.failed(&error))?;
+        let written = directory.write(FILE, &text, entropy);
+        written.map_err(|error| self.failed(&error))
+    }
+
+    fn open(&self) -> Result<Directory, Error> {
+        Directory::open(&self.directory).map_err(|error| self.failed(&error))
     }
 
     fn read(&self, directory: &Directory) -> Result<Entries, Error> {

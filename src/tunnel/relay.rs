@@ -22,19 +22,20 @@ const CHUNK: usize = 64 * 1024;
 /// Connections that can be canceled, by process and key.
 #[derive(Debug, Clone, Default)]
 pub struct Cancels {
-    by_key: Arc<Mutex<HashMap<(i32, Vec<u8>), Arc<Options>>>>,
+    by_key: Arc<Mutex<HashMap<Cancel, Arc<Options>>>>,
 }
 
 /// A connection's entry among those that can be canceled; it goes with the connection.
 #[derive(Debug)]
 pub struct Cancelable {
     cancels: Cancels,
-    key: (i32, Vec<u8>),
+    key: Cancel,
 }
 
 impl Cancels {
     fn enter(&self, pid: i32, key: &[u8], options: &Arc<Options>) -> Cancelable {
-        let key = (pid, key.to_vec());
+        let key = key.to_vec();
+        let key = Cancel { pid, key };
         let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         by_key.insert(key.clone(), Arc::clone(options));
         drop(by_key);
@@ -47,14 +48,13 @@ impl Cancels {
     /// # Errors
     /// When the gateway can't be reached.
     pub async fn send(&self, cancel: Cancel) -> Result<(), pg::Error> {
-        let key = (cancel.pid, cancel.key);
-        match self.find(&key) {
-            Some(options) => Canceller::new(options, key.0, key.1).send().await,
+        match self.find(&cancel) {
+            Some(options) => Canceller::new(options, cancel.pid, cancel.key).send().await,
             None => Ok(()),
         }
     }
 
-    fn find(&self, key: &(i32, Vec<u8>)) -> Option<Arc<Options>> {
+    fn find(&self, key: &Cancel) -> Option<Arc<Options>> {
         let by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
         by_key.get(key).cloned()
     }
@@ -91,18 +91,18 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     version: Version,
     way: &Way,
 ) -> Result<(), Error> {
-    let Some((options, entered)) = enter(&mut client, startup, version, way).await? else {
+    let Some((options, mut gateway)) = enter(&mut client, startup, version, way).await? else {
         return Ok(());
     };
-    let (stream, deframer) = entered;
-    let mut gateway = Framed::new(stream, deframer);
     let Some(_cancelables) = ready(&mut client, &mut gateway, &options, way).await? else {
         return Ok(());
     };
-    forward(client, gateway, &way.speaker).await
+    let name = startup.parameter("application_name").unwrap_or("a client");
+    say(&way.speaker, Tone::Detail, format!("{name} has connected")).await;
+    let outcome = forward(client, gateway, &way.speaker).await;
+    say(&way.speaker, Tone::Detail, format!("{name} has gone")).await;
+    outcome
 }
-
-type Entered = (dial::Stream, Deframer);
 
 /// Gets in at the gateway, with another session when it no longer knows the one we have.
 async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
@@ -110,7 +110,7 @@ async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
     startup: &Startup,
     version: Version,
     way: &Way,
-) -> Result<Option<(Arc<Options>, Entered)>, Error> {
+) -> Result<Option<(Arc<Options>, Framed<dial::Stream>)>, Error> {
     let mut last = None;
     for _ in 0..2 {
         let Some(session) = door::hold(client, &way.handle).await? else {
@@ -119,7 +119,10 @@ async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
         let options = options(&session, startup, &way.trust);
         let packet = packet(&session, startup, version);
         match Connection::enter(options.clone(), packet).await {
-            Ok(entered) => return Ok(Some((Arc::new(options), entered))),
+            Ok((stream, deframer)) => {
+                let gateway = Framed::new(stream, deframer);
+                return Ok(Some((Arc::new(options), gateway)));
+            }
             Err(error) => {
                 let ended =
                     matches!(&error, pg::Error::Refused(fields) if fields.code.class() == "28");

@@ -70,7 +70,7 @@ pub enum Initial {
 }
 
 /// Which connection's statement to cancel.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Cancel {
     /// Its process.
     pub pid: i32,

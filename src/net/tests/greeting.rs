@@ -76,7 +76,7 @@ impl AsyncRead for &Insisting {
     ) -> Poll<std::io::Result<()>> {
         let asked = self.asked.fetch_add(1, Ordering::Relaxed);
         if asked < 1_000_000 {
-            buf.put_slice(if asked % 2 == 0 { SSL } else { GSS });
+            buf.put_slice(if asked.is_multiple_of(2) { SSL } else { GSS });
         }
         Poll::Ready(Ok(()))
     }

@@ -4,10 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::net::entropy::SystemEntropy;
-use crate::tunnel::place::{Place, Places, USER};
+use crate::tunnel::place::{Origin, Place, Places, USER};
 
 fn of(places: &Places, name: &str, port: Option<u16>) -> Place {
-    places.of(name, port, &SystemEntropy).unwrap()
+    let place = places.of(name, port, &SystemEntropy).unwrap();
+    places.keep(name, &place, &SystemEntropy).unwrap();
+    place
 }
 
 #[test]
@@ -18,7 +20,10 @@ fn a_place_stays_the_same_and_is_nobody_else_s() {
     let first = of(&places, "https://a prod read", None);
     let again = of(&places, "https://a prod read", None);
     let other = of(&places, "https://a prod write", None);
-    assert!(!first.remembered && again.remembered);
+    assert_eq!(
+        (first.origin, again.origin),
+        (Origin::Chosen, Origin::Remembered)
+    );
     assert_eq!(first.port, again.port);
     assert_eq!(first.local.secret.expose(), again.local.secret.expose());
     assert_eq!(first.local.user, USER);
@@ -41,8 +46,20 @@ fn a_port_that_is_asked_for_is_remembered_with_the_old_secret() {
     let moved = of(&places, "prod", Some(5433));
     assert_eq!((moved.port, of(&places, "prod", None).port), (5433, 5433));
     assert_eq!(first.local.secret.expose(), moved.local.secret.expose());
-    let next = places.moved("prod", &SystemEntropy).unwrap();
-    assert!((20_000..30_000).contains(&next.port));
+    // One that was not kept changes nothing.
+    places.of("prod", Some(7), &SystemEntropy).unwrap();
+    assert_eq!(of(&places, "prod", None).port, 5433);
+}
+
+#[test]
+fn the_next_port_is_one_of_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    let places = Places::in_directory(&directory.path().join("dbgate"));
+    let mut place = of(&places, "prod", None);
+    for _ in 0..20_000 {
+        place = place.next();
+        assert!((20_000..30_000).contains(&place.port));
+    }
 }
 
 #[test]

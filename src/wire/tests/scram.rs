@@ -90,7 +90,7 @@ fn client_logs_in(
 fn a_client_nobody_here_wrote_logs_in() {
     let bound = || ChannelBinding::tls_server_end_point(b"hash of the certificate".to_vec());
     let elsewhere = || ChannelBinding::tls_server_end_point(b"hash of another".to_vec());
-    let cases: [(Binding, &str, &str, ChannelBinding, Result<(), Error>); 9] = [
+    let cases = [
         (
             Binding::None,
             SHA_256,

@@ -151,11 +151,9 @@ fn bad_requests() -> Vec<Bad> {
 }
 
 fn bad_parameters() -> Vec<Bad> {
-    let twice = || Error::Startup("a parameter comes twice");
     let nobody = || Error::Startup("no PostgreSQL user name specified");
     let end = || Error::Startup("expected terminator as last byte");
-    let many = || Error::Startup("too many parameters");
-    let mut cases = vec![
+    vec![
         bad("nothing", startup(b""), Error::Unterminated),
         bad("only the end", startup(b"\0"), nobody()),
         bad("two ends", startup(b"\0\0"), end()),
@@ -184,7 +182,12 @@ fn bad_parameters() -> Vec<Bad> {
             with_user(b"database\0\0"),
             Error::Unterminated,
         ),
-    ];
+    ]
+}
+
+fn doubled_parameters() -> Vec<Bad> {
+    let twice = || Error::Startup("a parameter comes twice");
+    let mut cases = Vec::new();
     for name in [
         "user",
         "database",
@@ -205,6 +208,11 @@ fn bad_parameters() -> Vec<Bad> {
             ));
         }
     }
+    cases
+}
+
+fn parameters_that_are_no_text() -> Vec<Bad> {
+    let mut cases = Vec::new();
     for not_text in [
         &b"\xff"[..],
         b"\xc0\x80",
@@ -238,6 +246,12 @@ fn bad_parameters() -> Vec<Bad> {
             Error::NotUtf8,
         ));
     }
+    cases
+}
+
+fn too_many_parameters() -> Vec<Bad> {
+    let many = || Error::Startup("too many parameters");
+    let mut cases = Vec::new();
     for count in [128_usize, 129, 500, 1000] {
         let pairs: String = (0..count).map(|n| format!("{n}\0v\0")).collect();
         cases.push(bad(
@@ -256,6 +270,9 @@ fn two_hundred_bad_packets_are_errors_and_cost_no_memory() {
         bad_versions(),
         bad_requests(),
         bad_parameters(),
+        doubled_parameters(),
+        parameters_that_are_no_text(),
+        too_many_parameters(),
     ]
     .into_iter()
     .flatten()
