@@ -145,6 +145,7 @@ impl Verifier {
             bytes: payload,
             cursor: 0,
             lost: false,
+            gap: false,
         };
         for line in lines {
             if self.is_over() {
@@ -244,6 +245,7 @@ impl Verifier {
             Err(error) => {
                 self.find(name, offset, Some(index), &error.to_string());
                 self.previous.clear();
+                texts.gap = true;
                 return;
             }
         };
@@ -271,6 +273,7 @@ impl Verifier {
         let value = serde_json::from_slice::<Value>(leaf);
         let (Ok(value), Ok(leaf)) = (value, Leaf::parse(leaf)) else {
             self.find(name, offset, Some(index), "the record is no event");
+            texts.gap = true;
             return;
         };
         if leaf.index != index {
@@ -345,10 +348,15 @@ struct Texts<'a> {
     cursor: u64,
     /// The end was reached too early: one finding is enough.
     lost: bool,
+    /// A record could not be read: its texts are skipped, they are not to blame.
+    gap: bool,
 }
 
 impl Texts<'_> {
     fn take(&mut self, record: u64, commitment: &Commitment) -> Result<State, &'static str> {
+        if std::mem::take(&mut self.gap) {
+            self.cursor = self.cursor.max(commitment.at);
+        }
         let start = self.cursor;
         let bytes = usize::try_from(start)
             .ok()
@@ -358,7 +366,6 @@ impl Texts<'_> {
             self.lost = true;
             return Err("the texts from here on are gone");
         };
-        // Whatever the entry says, the next one is where the record says.
         let size = usize::try_from(commitment.size).unwrap_or(usize::MAX);
         let expected = Entry {
             record,

@@ -180,3 +180,18 @@ fn a_log_that_is_written_to_is_checked_as_far_as_it_was_acknowledged() {
             .is_intact()
     );
 }
+
+#[test]
+fn one_unreadable_record_is_one_place_not_a_flood() {
+    let files = honest(50);
+    let name = files.keys().find(|name| name.starts_with("log/")).unwrap();
+    let at = files[name].iter().position(|byte| *byte == b'\n').unwrap() + 70;
+    let mut changed = files.clone();
+    changed.get_mut(name).unwrap()[at] = b'\x01';
+    let findings = verify(&changed).findings;
+    assert!(findings.len() <= 2, "{findings:?}");
+    assert!(
+        findings.iter().all(|finding| finding.record == Some(0)),
+        "{findings:?}"
+    );
+}

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::cli::error::Error;
 use crate::cli::ui::{Column, Ui};
+use crate::model::escape;
 
 /// The columns of a list of records.
 pub(super) const COLUMNS: &[Column<'static, Value>] = &[
@@ -79,7 +80,7 @@ impl<'a> View<'a> {
         if !summary.is_empty() {
             parts.push(summary);
         }
-        one_line(&parts.join("  "))
+        escape::line(&parts.join("  ")).into_owned()
     }
 
     /// What the event is about.
