@@ -5,3 +5,6 @@ pub mod credentials;
 pub mod pg;
 pub mod private_file;
 pub mod sign_in;
+
+#[cfg(test)]
+mod tests;

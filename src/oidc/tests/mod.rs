@@ -3,7 +3,7 @@
 mod browser;
 mod discovery;
 pub(crate) mod fake;
-mod issuer;
+pub(crate) mod issuer;
 mod jwks;
 mod login;
 mod loopback;
