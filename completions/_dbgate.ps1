@@ -638,10 +638,11 @@ Register-ArgumentCompleter -Native -CommandName 'dbgate' -ScriptBlock {
             break
         }
         'dbgate;tunnel' {
-            [CompletionResult]::new('--access', '--access', [CompletionResultType]::ParameterName, 'What the session may do: read or write')
-            [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'How long it lasts, such as 30m or 1h 30m; by default as long as the policy says')
-            [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why, for those who approve and those who read the log')
-            [CompletionResult]::new('--request', '--request', [CompletionResultType]::ParameterName, 'An approved request to make use of')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Why: shown to approvers and kept in the audit log')
+            [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why: shown to approvers and kept in the audit log')
+            [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'How long, such as 30m; the policy may allow less')
+            [CompletionResult]::new('--access', '--access', [CompletionResultType]::ParameterName, 'To read, or also to write')
+            [CompletionResult]::new('--request', '--request', [CompletionResultType]::ParameterName, 'Make use of this approved request')
             [CompletionResult]::new('--socket', '--socket', [CompletionResultType]::ParameterName, 'Make unix sockets in this directory instead of ports')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'The form in which settings are printed')
             [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The broker''s address, such as https://db.example.com')
@@ -662,10 +663,12 @@ Register-ArgumentCompleter -Native -CommandName 'dbgate' -ScriptBlock {
             break
         }
         'dbgate;run' {
-            [CompletionResult]::new('--access', '--access', [CompletionResultType]::ParameterName, 'What the session may do: read or write')
-            [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'How long it lasts, such as 30m or 1h 30m; by default as long as the policy says')
-            [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why, for those who approve and those who read the log')
-            [CompletionResult]::new('--request', '--request', [CompletionResultType]::ParameterName, 'An approved request to make use of')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Why: shown to approvers and kept in the audit log')
+            [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why: shown to approvers and kept in the audit log')
+            [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'How long, such as 30m; the policy may allow less')
+            [CompletionResult]::new('--access', '--access', [CompletionResultType]::ParameterName, 'To read, or also to write')
+            [CompletionResult]::new('--request', '--request', [CompletionResultType]::ParameterName, 'Make use of this approved request')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'How long to wait for an approval, such as 10m; without it, a session that needs one ends with code 5')
             [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The broker''s address, such as https://db.example.com')
             [CompletionResult]::new('--ca-file', '--ca-file', [CompletionResultType]::ParameterName, 'Trust the certificates in this PEM file instead of the system''s')
             [CompletionResult]::new('--id-token-file', '--id-token-file', [CompletionResultType]::ParameterName, 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)')
@@ -684,10 +687,12 @@ Register-ArgumentCompleter -Native -CommandName 'dbgate' -ScriptBlock {
             break
         }
         'dbgate;env' {
-            [CompletionResult]::new('--access', '--access', [CompletionResultType]::ParameterName, 'What the session may do: read or write')
-            [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'How long it lasts, such as 30m or 1h 30m; by default as long as the policy says')
-            [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why, for those who approve and those who read the log')
-            [CompletionResult]::new('--request', '--request', [CompletionResultType]::ParameterName, 'An approved request to make use of')
+            [CompletionResult]::new('-r', '-r', [CompletionResultType]::ParameterName, 'Why: shown to approvers and kept in the audit log')
+            [CompletionResult]::new('--reason', '--reason', [CompletionResultType]::ParameterName, 'Why: shown to approvers and kept in the audit log')
+            [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'How long, such as 30m; the policy may allow less')
+            [CompletionResult]::new('--access', '--access', [CompletionResultType]::ParameterName, 'To read, or also to write')
+            [CompletionResult]::new('--request', '--request', [CompletionResultType]::ParameterName, 'Make use of this approved request')
+            [CompletionResult]::new('--wait', '--wait', [CompletionResultType]::ParameterName, 'How long to wait for an approval, such as 10m; without it, a session that needs one ends with code 5')
             [CompletionResult]::new('--format', '--format', [CompletionResultType]::ParameterName, 'The form in which settings are printed')
             [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The broker''s address, such as https://db.example.com')
             [CompletionResult]::new('--ca-file', '--ca-file', [CompletionResultType]::ParameterName, 'Trust the certificates in this PEM file instead of the system''s')

@@ -874,13 +874,17 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__env)
-            opts="-o -q -v -h --access --duration --reason --request --format --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help"
+            opts="-r -o -q -v -h --reason --duration --access --request --wait --format --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --access)
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -888,11 +892,15 @@ _dbgate() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --reason)
+                --access)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --request)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1562,13 +1570,17 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__run)
-            opts="-o -q -v -h --access --duration --reason --request --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help"
+            opts="-r -o -q -v -h --reason --duration --access --request --wait --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --access)
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1576,11 +1588,15 @@ _dbgate() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --reason)
+                --access)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --request)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wait)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1854,13 +1870,17 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__tunnel)
-            opts="-o -q -v -h --access --duration --reason --request --socket --format --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help"
+            opts="-r -o -q -v -h --reason --duration --access --request --socket --format --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --access)
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -r)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1868,7 +1888,7 @@ _dbgate() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --reason)
+                --access)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -624,10 +624,10 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -l no-input -d 'Neve
 complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s v -l verbose -d 'Tell more'
 complete -c dbgate -n "__fish_dbgate_using_subcommand exec" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l access -d 'What the session may do: read or write' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l duration -d 'How long it lasts, such as 30m or 1h 30m; by default as long as the policy says' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l reason -d 'Why, for those who approve and those who read the log' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l request -d 'An approved request to make use of' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -s r -l reason -d 'Why: shown to approvers and kept in the audit log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l duration -d 'How long, such as 30m; the policy may allow less' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l access -d 'To read, or also to write' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l request -d 'Make use of this approved request' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l socket -d 'Make unix sockets in this directory instead of ports' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l format -d 'The form in which settings are printed' -r -f -a "url\t'postgresql://…'
 env\t'Lines for a shell: eval "$(dbgate env DB)"'
@@ -653,10 +653,11 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l no-input -d 'Ne
 complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -s v -l verbose -d 'Tell more'
 complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l access -d 'What the session may do: read or write' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l duration -d 'How long it lasts, such as 30m or 1h 30m; by default as long as the policy says' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l reason -d 'Why, for those who approve and those who read the log' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l request -d 'An approved request to make use of' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -s r -l reason -d 'Why: shown to approvers and kept in the audit log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l duration -d 'How long, such as 30m; the policy may allow less' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l access -d 'To read, or also to write' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l request -d 'Make use of this approved request' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l wait -d 'How long to wait for an approval, such as 10m; without it, a session that needs one ends with code 5' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l url -d 'The broker\'s address, such as https://db.example.com' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
@@ -675,10 +676,11 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand run" -l no-input -d 'Never
 complete -c dbgate -n "__fish_dbgate_using_subcommand run" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand run" -s v -l verbose -d 'Tell more'
 complete -c dbgate -n "__fish_dbgate_using_subcommand run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l access -d 'What the session may do: read or write' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l duration -d 'How long it lasts, such as 30m or 1h 30m; by default as long as the policy says' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l reason -d 'Why, for those who approve and those who read the log' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l request -d 'An approved request to make use of' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -s r -l reason -d 'Why: shown to approvers and kept in the audit log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l duration -d 'How long, such as 30m; the policy may allow less' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l access -d 'To read, or also to write' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l request -d 'Make use of this approved request' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l wait -d 'How long to wait for an approval, such as 10m; without it, a session that needs one ends with code 5' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l format -d 'The form in which settings are printed' -r -f -a "url\t'postgresql://…'
 env\t'Lines for a shell: eval "$(dbgate env DB)"'
 jdbc\t'jdbc:postgresql://…'

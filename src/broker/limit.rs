@@ -147,8 +147,8 @@ impl Merged {
 }
 
 fn takes(name: &str) -> bool {
-    let is = |other: &&str| other.eq_ignore_ascii_case(name);
-    !name.starts_with("_pq_.") && !LEFT_OUT.iter().any(|other| is(&other))
+    let is = |other: &str| other.eq_ignore_ascii_case(name);
+    !name.starts_with("_pq_.") && !LEFT_OUT.iter().any(|other| is(other))
 }
 
 /// A time limit looser than the session's becomes the session's; what cannot be read does, too.

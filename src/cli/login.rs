@@ -146,7 +146,7 @@ async fn send(ui: &mut Ui, url: &Url, args: &Args) -> Result<(), Error> {
     };
     match opened {
         Ok(true) => {
-            ui.status("Your browser was opened. If it shows nothing, open this address:")?
+            ui.status("Your browser was opened. If it shows nothing, open this address:")?;
         }
         Ok(false) => ui.status("Open this address in your browser:")?,
         Err(why) => ui.status(&format!("Open this address in your browser ({why}):"))?,

@@ -96,7 +96,6 @@ impl Budget {
     }
 
     /// The masked values the session was shown.
-    #[must_use]
     pub fn shown(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -48,7 +48,7 @@ impl Key {
         scope: &Scope,
     ) -> Option<Self> {
         let (database, catalog, policy) = place;
-        let own_schema = catalog.schemas.iter().any(|schema| *schema == scope.user);
+        let own_schema = catalog.schemas.contains(&scope.user);
         if text.len() > LONGEST || !scope.temporary.0.is_empty() || own_schema {
             return None;
         }

@@ -57,14 +57,11 @@ impl Directory {
     /// # Errors
     /// When it, or the directory it is in, could be changed by others.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let (parent, name) = match (path.parent(), path.file_name()) {
-            (Some(parent), Some(name)) => (parent, name),
-            _ => {
-                return Err(Error::Unsafe {
-                    path: path.to_owned(),
-                    why: "it is no directory to keep files in",
-                });
-            }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Error::Unsafe {
+                path: path.to_owned(),
+                why: "it is no directory to keep files in",
+            });
         };
         let at = |doing| {
             let path = path.to_owned();

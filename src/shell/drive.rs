@@ -252,7 +252,7 @@ impl Driver {
                 Ok(read) => {
                     connection
                         .copy_data(chunk.get(..read).unwrap_or_default())
-                        .await?
+                        .await?;
                 }
                 Err(error) => {
                     connection.copy_end(Some("the data can't be read")).await?;

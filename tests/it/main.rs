@@ -1,5 +1,16 @@
 //! Tests that need a real PostgreSQL: the library's services and the built binary against a throwaway server.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    reason = "a test that cannot go on ends, and a suite tells its sizes and times"
+)]
+
 mod broker;
 mod harness;
 mod lease;

@@ -102,9 +102,8 @@ where
 {
     poll_fn(|cx| {
         // The upstream first: its last words say why it is gone.
-        let from_upstream = match upstream.poll(read.upstream, cx) {
-            Ok(progress) => progress,
-            Err(_) => return Poll::Ready(Turn::UpstreamGone),
+        let Ok(from_upstream) = upstream.poll(read.upstream, cx) else {
+            return Poll::Ready(Turn::UpstreamGone);
         };
         match client.poll(read.client, cx) {
             Ok(progress) if progress || from_upstream => Poll::Ready(Turn::Progress),

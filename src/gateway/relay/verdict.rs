@@ -64,9 +64,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
 
     async fn decide(&mut self, ask: &Ask) -> Result<Verdict, Stop> {
         let mut view = self.view().await?;
-        let found = match self.find(ask, &mut view, None).await? {
-            Some(found) => found,
-            None => return Ok(Verdict::Settle),
+        let Some(found) = self.find(ask, &mut view, None).await? else {
+            return Ok(Verdict::Settle);
         };
         match found {
             Finding::Allowed(permits) => self.permitted(permits, ask, &view).await,
@@ -349,9 +348,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         let mut look = None;
         let mut closed = 0;
         loop {
-            let frame = match self.upstream.framed.read().await {
-                Ok(Some(frame)) => frame,
-                Ok(None) | Err(_) => return Err(End::UpstreamGone),
+            let Ok(Some(frame)) = self.upstream.framed.read().await else {
+                return Err(End::UpstreamGone);
             };
             match Message::decode(&frame).map_err(session::Error::UpstreamWire)? {
                 Message::DataRow(row) => look = scope::read(&row),

@@ -125,7 +125,7 @@ fn open(out: &mut impl Write, index: usize) -> io::Result<()> {
     if index == 0 {
         write!(out, "{{\"schema\":\"dbgate.exec/1\",\"results\":[")
     } else {
-        write!(out, ",\n")
+        writeln!(out, ",")
     }
 }
 

@@ -391,7 +391,7 @@ impl Session {
             drive::Error::Io(error) => {
                 self.book
                     .out()
-                    .tell("1;31", "error: ", &error.to_string())?
+                    .tell("1;31", "error: ", &error.to_string())?;
             }
             drive::Error::Interrupted => {
                 self.book.out().tell(

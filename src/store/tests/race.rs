@@ -69,18 +69,16 @@ fn approve_deny_withdraw_expire_and_use_at_once_have_one_outcome() {
         ]
         .map(done);
         let found = store.request(&asked.id).wait().unwrap().unwrap();
-        assert_eq!(approved + denied <= 1, true, "round {round}: {outcomes:?}");
-        assert_eq!(
+        assert!(approved + denied <= 1, "round {round}: {outcomes:?}");
+        assert!(
             denied + withdrawn + used <= 1,
-            true,
             "round {round}: {outcomes:?}"
         );
-        assert_eq!(
+        assert!(
             approved + denied + withdrawn >= 1,
-            true,
             "round {round}: {outcomes:?}"
         );
-        assert_eq!(used <= approved, true, "round {round}: {outcomes:?}");
+        assert!(used <= approved, "round {round}: {outcomes:?}");
         assert_eq!(found.approvals.len(), approved, "round {round}");
     }
 }
