@@ -117,6 +117,7 @@ impl Session {
             Owed::Parse
             | Owed::Bind(_)
             | Owed::DescribeStatement
+            | Owed::DescribeCursor
             | Owed::DescribePortal(..)
             | Owed::Close(_)
             | Owed::Sync
@@ -194,7 +195,11 @@ impl Session {
 
     fn no_data(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
         match self.ledger.front() {
-            Some(Owed::DescribeStatement | Owed::DescribePortal(_, Asker::Client)) => {
+            Some(
+                Owed::DescribeStatement
+                | Owed::DescribeCursor
+                | Owed::DescribePortal(_, Asker::Client),
+            ) => {
                 self.tell(frame, out);
             }
             Some(Owed::DescribePortal(_, Asker::Gateway)) => {}
@@ -211,7 +216,7 @@ impl Session {
         out: &mut Outbox,
     ) -> Result<(), Error> {
         let (run, asker) = match self.ledger.front() {
-            Some(Owed::DescribeStatement) => {
+            Some(Owed::DescribeStatement | Owed::DescribeCursor) => {
                 self.ledger.pop();
                 self.tell(frame, out);
                 return Ok(());
@@ -278,15 +283,20 @@ impl Session {
         if !reply::is_tag(tag) {
             return Err(Error::Upstream("a command tag that is none"));
         }
-        match self.ledger.front_mut() {
+        let follows = match self.ledger.front_mut() {
             Some(Owed::Query(runs)) => {
                 runs.pop_front();
+                runs.front().copied()
             }
             _ => {
                 self.ledger.pop();
+                None
             }
-        }
+        };
         self.turn = self.now;
+        if let Some(next) = follows.and_then(|id| self.runs.get_mut(id)) {
+            next.start(self.now);
+        }
         let Some(run) = self.runs.get_mut(id) else {
             return Err(Error::OutOfOrder);
         };

@@ -159,6 +159,14 @@ impl Session {
                     self.forward(frame, out);
                 }
             },
+            // Of a cursor made by DECLARE: a description shows names and types, never a value.
+            Target::Portal(name)
+                if self.names.portal(name).is_none()
+                    && self.state.scope().cursors.contains_key(name) =>
+            {
+                self.ledger.push(Owed::DescribeCursor);
+                self.forward(frame, out);
+            }
             Target::Portal(name) => match self.names.portal_mut(name) {
                 None => self.refuse_pipeline(self.unknown_portal(name), out),
                 Some(Portal::Refused(_)) => self.pretend(&backend::Message::NoData, None, out),

@@ -42,6 +42,7 @@ impl Session {
                 Owed::Parse
                 | Owed::Bind(_)
                 | Owed::DescribeStatement
+                | Owed::DescribeCursor
                 | Owed::DescribePortal(..)
                 | Owed::Execute(_)
                 | Owed::Close(_)

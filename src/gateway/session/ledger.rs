@@ -15,6 +15,8 @@ pub enum Owed {
     Bind(RunId),
     /// `ParameterDescription` and what the rows will be.
     DescribeStatement,
+    /// What the rows of a cursor made by `DECLARE` will be.
+    DescribeCursor,
     /// What the rows of a portal will be.
     DescribePortal(RunId, Asker),
     /// Rows and the end of an execution.
@@ -95,6 +97,7 @@ impl Ledger {
                 Owed::Parse
                 | Owed::Bind(_)
                 | Owed::DescribeStatement
+                | Owed::DescribeCursor
                 | Owed::DescribePortal(..)
                 | Owed::Execute(_)
                 | Owed::Close(_) => return true,

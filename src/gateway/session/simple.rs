@@ -38,8 +38,11 @@ impl Session {
             Verdict::Permitted(runs) => {
                 let mut ids = VecDeque::with_capacity(runs.len());
                 let mut takes_data = false;
-                for run in runs {
+                for mut run in runs {
                     takes_data |= run.takes_data();
+                    if ids.is_empty() {
+                        run.start(self.now);
+                    }
                     if run.is_guarded() {
                         self.state.guard();
                     }

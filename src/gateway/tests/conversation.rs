@@ -2,7 +2,7 @@
 
 use crate::gateway::session::Outbox;
 use crate::gateway::tests::session::check;
-use crate::gateway::tests::world::{World, client, server};
+use crate::gateway::tests::world::{POLICY, World, client, server};
 
 #[test]
 fn copy_data_passes_and_sync_within_it_is_ignored() {
@@ -309,5 +309,49 @@ fn copied_lines_are_masked() {
          down c
          down C COPY 1
          down Z I",
+    );
+}
+
+#[test]
+fn a_query_may_take_its_time_however_long_the_connection_was_idle() {
+    let limited = format!("{POLICY}\nstatement_time = \"5m\"\n");
+    let mut world = World::with(&limited);
+    let minute = std::time::Duration::from_secs(60);
+    world.session.tick(60 * minute);
+    world.play("> Q select 1; select 2\nup Q select 1; select 2");
+    assert_eq!(world.session.deadline(), Some(65 * minute));
+    world.session.tick(62 * minute);
+    world.play("< T a\n< D 1\n< C SELECT 1\ndown T a\ndown D 1\ndown C SELECT 1");
+    assert_eq!(world.session.deadline(), Some(67 * minute));
+}
+
+#[test]
+fn a_cursor_can_be_described_but_not_executed() {
+    check(
+        "> Q begin; declare c cursor for select id from items
+         up Q begin; declare c cursor for select id from items
+         < C BEGIN
+         < C DECLARE CURSOR
+         < Z T
+         down C BEGIN
+         down C DECLARE CURSOR
+         down Z T
+         > DP c
+         > S
+         up DP c
+         up S
+         < T id
+         < Z T
+         down T id
+         down Z T
+         > E c 0
+         > S
+         up B - dbgate refused a statement
+         up H
+         < E 26000 no such statement
+         down E 0A000 \"c\" is a cursor made by DECLARE
+         up S
+         < Z E
+         down Z E",
     );
 }
