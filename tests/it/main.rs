@@ -12,5 +12,6 @@
 )]
 
 mod broker;
+mod driver;
 mod harness;
 mod lease;

@@ -1,5 +1,6 @@
 //! What the tests share: a throwaway server, and queries on raw streams.
 
+pub(crate) mod demo;
 pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod world;

@@ -1,0 +1,347 @@
+//! Drivers against the built binary: `psql` in text, `tokio-postgres` in binary. `tests/drivers` has those of other languages.
+
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _, pin_mut};
+use tokio_postgres::binary_copy::{BinaryCopyInWriter, BinaryCopyOutStream};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Error};
+
+use crate::harness::demo::{Demo, Session};
+
+const BY_ID: &str = "SELECT id, name, email, card FROM customers WHERE id = $1";
+const CLEAR: &str = "Radia Vogel";
+const EMAIL: &str = "r***@***.com";
+const CARD: &str = "******5433";
+
+/// Runs a script; what it writes, errors among the answers.
+fn psql(session: &Session, script: &str) -> String {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), script).unwrap();
+    let output = Command::new("sh")
+        .args(["-c", r#"exec psql -XAtq "$1" -f "$2" 2>&1"#, "psql"])
+        .arg(session.url())
+        .arg(file.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let name = format!("psql:{}:", file.path().display());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().map(|line| match line.strip_prefix(&name) {
+        Some(rest) => rest.split_once(": ").unwrap().1.trim_start(),
+        None => line,
+    });
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn psql_works_as_on_the_server() {
+    let demo = Demo::start();
+    let session = demo.session();
+    let printed = psql(
+        &session,
+        r"
+SELECT id, name, email, card FROM customers WHERE id = 7;
+PREPARE by_id(int) AS SELECT name, email FROM customers WHERE id = $1;
+EXECUTE by_id(1);
+EXECUTE by_id(7);
+CREATE TABLE psql_bulk (id int, note text);
+COPY psql_bulk FROM STDIN;
+1	one
+2	two
+\.
+COPY psql_bulk TO STDOUT;
+COPY (SELECT id, email FROM customers WHERE id < 3 ORDER BY id) TO STDOUT (FORMAT csv, HEADER);
+BEGIN;
+SAVEPOINT here;
+SELECT 1 / 0;
+SELECT 1;
+ROLLBACK TO here;
+INSERT INTO psql_bulk VALUES (3, 'three');
+COMMIT;
+DROP TABLE customers;
+SELECT count(*) FROM psql_bulk;
+SELECT 1 \; DROP TABLE customers \; SELECT 2;
+SELECT 3 \; SELECT email FROM customers WHERE id = 7;
+\set FETCH_COUNT 2
+SELECT id, email FROM customers ORDER BY id LIMIT 3;
+\unset FETCH_COUNT
+SELECT email FROM customers WHERE id = 7 \gdesc
+SELECT 'goes on';
+",
+    );
+    let expected = "7|Radia Vogel|r***@***.com|******5433
+Linus Berg|l***@***.com
+Radia Vogel|r***@***.com
+1\tone
+2\ttwo
+id,email
+1,l***@***.com
+2,e***@***.com
+ERROR:  division by zero
+ERROR:  current transaction is aborted, commands ignored until end of transaction block
+ERROR:  `DROP` is denied on `prod`
+DETAIL:  Rule `no-drop`
+HINT:  Drop objects in a migration that is reviewed and deployed, not in a session.
+3
+ERROR:  `DROP` is denied on `prod`
+DETAIL:  Rule `no-drop`
+HINT:  Drop objects in a migration that is reviewed and deployed, not in a session.
+3
+r***@***.com
+1|l***@***.com
+2|e***@***.com
+3|b***@***.com
+email|text
+goes on
+";
+    let place = |line: &str| match line.split_once(" at /") {
+        Some((before, _)) => format!("{before}\n"),
+        None => format!("{line}\n"),
+    };
+    let printed: String = printed.lines().map(place).collect();
+    assert_eq!(printed, expected);
+    interrupted(&session);
+}
+
+/// What Ctrl-C does.
+fn interrupted(session: &Session) {
+    let since = Instant::now();
+    let mut child = Command::new("psql")
+        .args(["-XAtq", session.url()])
+        .args(["-c", "SELECT pg_sleep(30)"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    while child.try_wait().unwrap().is_none() && since.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_secs(1));
+        // Before it has connected an interrupt would end it.
+        if since.elapsed() > Duration::from_secs(3) {
+            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+        }
+    }
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.contains("canceling statement due to user request"),
+        "{stderr}"
+    );
+    assert!(since.elapsed() < Duration::from_secs(20));
+}
+
+async fn connect(session: &Session) -> Client {
+    let (client, connection) = session.config().connect(session.tls()).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+fn code(error: &Error) -> &SqlState {
+    error.code().unwrap_or_else(|| panic!("{error:?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokio_postgres_works_as_on_the_server() {
+    let demo = Demo::start();
+    let session = demo.session();
+    let mut client = connect(&session).await;
+    selects_and_prepares(&client).await;
+    copies(&client).await;
+    fetches_in_parts(&mut client).await;
+    transacts(&mut client).await;
+    is_refused(&mut client).await;
+    is_canceled(&session, client).await;
+}
+
+async fn goes_on(client: &Client) {
+    let row = client.query_one("SELECT 40 + $1::int4", &[&2]).await;
+    assert_eq!(row.unwrap().get::<_, i32>(0), 42);
+}
+
+async fn selects_and_prepares(client: &Client) {
+    let by_id = client.prepare(BY_ID).await.unwrap();
+    assert_eq!(by_id.params(), [Type::INT8]);
+    for id in 1..10_i64 {
+        let row = client.query_one(&by_id, &[&id]).await.unwrap();
+        assert_eq!(row.get::<_, i64>(0), id);
+        assert!(row.get::<_, &str>(2).contains("***"));
+    }
+    let row = client.query_one(&by_id, &[&7_i64]).await.unwrap();
+    let seen = (row.get("name"), row.get("email"), row.get("card"));
+    assert_eq!(seen, (CLEAR, EMAIL, CARD));
+    // Arrays and enums: the driver looks them up in the catalog.
+    let sql =
+        "SELECT tags, (SELECT status::text FROM orders WHERE id = 1) FROM customers WHERE id = 7";
+    let row = client.query_one(sql, &[]).await.unwrap();
+    assert_eq!(row.get::<_, Vec<String>>(0), ["vip", "since2022"]);
+    assert_eq!(row.get::<_, &str>(1), "paid");
+    let status = client.prepare("SELECT status FROM orders WHERE id = 1");
+    assert_eq!(
+        status.await.unwrap().columns()[0].type_().name(),
+        "order_status"
+    );
+    // Many at once, on one connection.
+    let ids: Vec<i64> = (1..=50).collect();
+    let asked = ids.iter().map(|id| {
+        let by_id = by_id.clone();
+        async move {
+            client
+                .query_one(&by_id, &[id])
+                .await
+                .map(|row| row.get::<_, i64>(0))
+        }
+    });
+    let answers = futures_util::future::try_join_all(asked).await.unwrap();
+    assert_eq!(answers, ids);
+    let simple = client
+        .simple_query("SELECT email FROM customers WHERE id = 7; SELECT 2")
+        .await
+        .unwrap();
+    let rows = simple.iter().filter_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    assert_eq!(rows.collect::<Vec<_>>(), [EMAIL, "2"]);
+}
+
+async fn copies(client: &Client) {
+    let sql = "CREATE TABLE rust_bulk (id int4, note text)";
+    client.batch_execute(sql).await.unwrap();
+    let sink = client.copy_in("COPY rust_bulk FROM STDIN").await.unwrap();
+    pin_mut!(sink);
+    for n in 0..1000 {
+        let line = format!("{n}\tline {n}\n");
+        sink.send(Bytes::from(line)).await.unwrap();
+    }
+    assert_eq!(sink.finish().await.unwrap(), 1000);
+    let sql = "COPY rust_bulk FROM STDIN (FORMAT binary)";
+    let sink = client.copy_in(sql).await.unwrap();
+    let writer = BinaryCopyInWriter::new(sink, &[Type::INT4, Type::TEXT]);
+    pin_mut!(writer);
+    writer.as_mut().write(&[&1000, &"binary"]).await.unwrap();
+    writer
+        .as_mut()
+        .write(&[&1001, &None::<&str>])
+        .await
+        .unwrap();
+    assert_eq!(writer.finish().await.unwrap(), 2);
+    let sql = "COPY rust_bulk TO STDOUT (FORMAT binary)";
+    let stream = client.copy_out(sql).await.unwrap();
+    let rows = BinaryCopyOutStream::new(stream, &[Type::INT4, Type::TEXT]);
+    let rows: Vec<_> = rows.try_collect().await.unwrap();
+    assert_eq!(rows.len(), 1002);
+    assert_eq!(rows[1000].get::<&str>(1), "binary");
+    let sql = "COPY (SELECT name, email FROM customers WHERE id = 7) TO STDOUT";
+    let lines: Vec<Bytes> = client
+        .copy_out(sql)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    assert_eq!(lines.concat(), format!("{CLEAR}\t{EMAIL}\n").as_bytes());
+    // Masks are applied to text and CSV.
+    let sql = "COPY (SELECT email FROM customers) TO STDOUT (FORMAT binary)";
+    let refused = match client.copy_out(sql).await {
+        Err(error) => error,
+        Ok(stream) => {
+            pin_mut!(stream);
+            stream.next().await.unwrap().unwrap_err()
+        }
+    };
+    assert_eq!(code(&refused), &SqlState::INSUFFICIENT_PRIVILEGE);
+    goes_on(client).await;
+}
+
+async fn fetches_in_parts(client: &mut Client) {
+    let transaction = client.transaction().await.unwrap();
+    let sql = "SELECT id, email FROM customers ORDER BY id LIMIT 20";
+    let portal = transaction.bind(sql, &[]).await.unwrap();
+    let mut ids = Vec::new();
+    loop {
+        let rows = transaction.query_portal(&portal, 7).await.unwrap();
+        if rows.is_empty() {
+            break;
+        }
+        assert!(rows.iter().all(|row| row.get::<_, &str>(1).contains("***")));
+        ids.extend(rows.iter().map(|row| row.get::<_, i64>(0)));
+    }
+    assert_eq!(ids, (1..=20).collect::<Vec<i64>>());
+    transaction.commit().await.unwrap();
+}
+
+async fn transacts(client: &mut Client) {
+    let insert = "INSERT INTO rust_bulk VALUES ($1, $2)";
+    let mut transaction = client.transaction().await.unwrap();
+    transaction
+        .execute(insert, &[&2000, &"kept"])
+        .await
+        .unwrap();
+    let inner = transaction.savepoint("here").await.unwrap();
+    inner.execute(insert, &[&2001, &"lost"]).await.unwrap();
+    let error = inner.query("SELECT 1 / $1::int4", &[&0]).await.unwrap_err();
+    assert_eq!(code(&error), &SqlState::DIVISION_BY_ZERO);
+    let error = inner.query("SELECT 1", &[]).await.unwrap_err();
+    assert_eq!(code(&error), &SqlState::IN_FAILED_SQL_TRANSACTION);
+    inner.rollback().await.unwrap();
+    transaction
+        .execute(insert, &[&2002, &"kept"])
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    let sql = "SELECT id FROM rust_bulk WHERE id >= 2000 ORDER BY id";
+    let rows = client.query(sql, &[]).await.unwrap();
+    let ids: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
+    assert_eq!(ids, [2000, 2002]);
+}
+
+async fn is_refused(client: &mut Client) {
+    for sql in [
+        "DROP TABLE customers",
+        "DELETE FROM orders",
+        "SET ROLE postgres",
+    ] {
+        let error = client.batch_execute(sql).await.unwrap_err();
+        assert_eq!(code(&error), &SqlState::INSUFFICIENT_PRIVILEGE, "{sql}");
+        goes_on(client).await;
+        let error = client.execute(sql, &[]).await.unwrap_err();
+        assert_eq!(code(&error), &SqlState::INSUFFICIENT_PRIVILEGE, "{sql}");
+        goes_on(client).await;
+    }
+    let mut transaction = client.transaction().await.unwrap();
+    let inner = transaction.transaction().await.unwrap();
+    let error = inner
+        .execute("DROP TABLE customers", &[])
+        .await
+        .unwrap_err();
+    assert_eq!(code(&error), &SqlState::INSUFFICIENT_PRIVILEGE);
+    inner.rollback().await.unwrap();
+    transaction.query("SELECT 1", &[]).await.unwrap();
+    transaction.commit().await.unwrap();
+    goes_on(client).await;
+}
+
+async fn is_canceled(session: &Session, client: Client) {
+    let client = Arc::new(client);
+    let tokens = [client.cancel_token(), client.cancel_token()];
+    let since = Instant::now();
+    for (token, sql) in tokens
+        .into_iter()
+        .zip(["SELECT pg_sleep(30)", "SELECT pg_sleep(31)"])
+    {
+        let sleeper = Arc::clone(&client);
+        let asleep = tokio::spawn(async move { sleeper.query(sql, &[]).await });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        token.cancel_query(session.tls()).await.unwrap();
+        let error = asleep.await.unwrap().unwrap_err();
+        assert_eq!(code(&error), &SqlState::QUERY_CANCELED);
+        goes_on(&client).await;
+    }
+    assert!(since.elapsed() < Duration::from_secs(20));
+}
