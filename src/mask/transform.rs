@@ -180,10 +180,12 @@ pub(super) fn bucket(kind: Type, text: &str, size: u64, out: &mut String) -> Opt
             let number: i128 = text.parse().ok()?;
             let bucket = floor(number, size);
             // Rounded down below what the type holds, there is no bucket.
-            let lowest = match kind {
-                Type::Int2 => i128::from(i16::MIN),
-                Type::Int4 => i128::from(i32::MIN),
-                _ => i128::from(i64::MIN),
+            let lowest = if kind == Type::Int2 {
+                i128::from(i16::MIN)
+            } else if kind == Type::Int4 {
+                i128::from(i32::MIN)
+            } else {
+                i128::from(i64::MIN)
             };
             (bucket >= lowest).then(|| write!(out, "{bucket}").ok())?
         }

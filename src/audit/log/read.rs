@@ -118,7 +118,7 @@ impl Cursor {
     ///
     /// # Errors
     /// When the storage fails or the record cannot be read.
-    pub fn next(&mut self) -> Result<Option<Record>, Error> {
+    pub fn advance(&mut self) -> Result<Option<Record>, Error> {
         let Some((hash, leaf)) = self.next_line()? else {
             return Ok(None);
         };
@@ -132,7 +132,7 @@ impl Cursor {
     pub fn next_many(&mut self, count: usize) -> Result<Vec<Record>, Error> {
         let mut records = Vec::new();
         while records.len() < count {
-            let Some(record) = self.next()? else { break };
+            let Some(record) = self.advance()? else { break };
             records.push(record);
         }
         Ok(records)

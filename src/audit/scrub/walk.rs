@@ -189,7 +189,7 @@ impl Walk {
     fn step(&mut self, token: &Token<'_>) {
         match token.kind {
             Kind::Space => self.out.push_str(token.text),
-            Kind::Comment => self.put(token.text, text::scrub(token.text)),
+            Kind::Comment => self.put(token.text, &text::scrub(token.text)),
             Kind::Word => {
                 self.out.push_str(token.text);
                 self.word(&token.text.to_ascii_lowercase());
@@ -203,7 +203,7 @@ impl Walk {
                 } else {
                     text::scrub(token.text)
                 };
-                self.put(token.text, scrubbed);
+                self.put(token.text, &scrubbed);
                 self.name(inner);
                 self.last = inner.to_ascii_lowercase();
             }
@@ -221,9 +221,9 @@ impl Walk {
         }
     }
 
-    fn put(&mut self, old: &str, new: Cow<'_, str>) {
+    fn put(&mut self, old: &str, new: &str) {
         self.changed |= new != old;
-        self.out.push_str(&new);
+        self.out.push_str(new);
     }
 
     fn mask(&mut self) {

@@ -1,5 +1,7 @@
 //! Records are found by what auditors ask for.
 
+#![expect(clippy::too_many_lines, reason = "a table of cases")]
+
 use std::sync::Arc;
 
 use super::world::{Memory, context, intended, open, statement};
@@ -134,7 +136,7 @@ fn each_question_has_its_answer() {
         }),
         [40, 41]
     );
-    let time = log.read(10).unwrap().next().unwrap().unwrap().time;
+    let time = log.read(10).unwrap().advance().unwrap().unwrap().time;
     assert_eq!(
         find(Filter {
             until: Some(time),
@@ -207,7 +209,10 @@ fn what_finds_no_room_in_a_leaf_is_kept_apart_and_read_back() {
     };
     let event = Event::new(context("ann"), action);
     log.append_blocking(event.clone()).unwrap();
-    assert_eq!(log.read(0).unwrap().next().unwrap().unwrap().event, event);
+    assert_eq!(
+        log.read(0).unwrap().advance().unwrap().unwrap().event,
+        event
+    );
     let filter = Filter {
         table: Some("table_1999".to_owned()),
         ..Filter::default()

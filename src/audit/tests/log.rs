@@ -36,8 +36,11 @@ fn what_was_recorded_is_read_back_also_by_the_next_start() {
         .filter(|name| name.starts_with("log/"))
         .count();
     assert!(files > 3, "{files}");
-    assert_eq!(log.read(321).unwrap().next().unwrap().unwrap().index, 321);
-    assert_eq!(log.read(500).unwrap().next().unwrap(), None);
+    assert_eq!(
+        log.read(321).unwrap().advance().unwrap().unwrap().index,
+        321
+    );
+    assert_eq!(log.read(500).unwrap().advance().unwrap(), None);
 }
 
 struct Drop(&'static str);

@@ -128,7 +128,7 @@ fn erased_texts_are_fine_if_the_log_says_so() {
             .unwrap();
     }
     assert_eq!(log.erase(context("eve"), 1), Ok(2));
-    let record = log.read(1).unwrap().next().unwrap().unwrap();
+    let record = log.read(1).unwrap().advance().unwrap().unwrap();
     assert_eq!(record.event.context.reason.unwrap().text(), None);
     log.close();
     let files = storage.files();

@@ -203,7 +203,7 @@ fn the_repair_is_the_first_thing_in_the_log_afterwards() {
     let mut odd = files.clone();
     odd.get_mut(&name).unwrap().extend_from_slice(b"half a rec");
     let (log, _) = open(&Memory::with(&odd));
-    let record = log.read(3).unwrap().next().unwrap().unwrap();
+    let record = log.read(3).unwrap().advance().unwrap().unwrap();
     let Action::LogRepaired { repair } = record.event.action else {
         panic!("{record:?}");
     };

@@ -1,5 +1,7 @@
 //! What a client's wishes become.
 
+#![expect(clippy::too_many_lines, reason = "a table of cases")]
+
 use std::time::Duration;
 
 use crate::broker::limit::{Caps, merge, parse};

@@ -93,9 +93,9 @@ async fn nothing_else_is_a_token_of_ours() {
         String::new(),
         "dbgate_".to_owned(),
         format!("{token}x"),
-        token[..token.len() - 1].to_owned(),
+        token.get(..token.len() - 1).unwrap().to_owned(),
         token.to_uppercase(),
-        token["dbgate_".len()..].to_owned(),
+        token.strip_prefix("dbgate_").unwrap().to_owned(),
         credentials.id_token.expose().clone(),
         format!("dbgate_{}", "x".repeat(1 << 20)),
     ];

@@ -41,7 +41,7 @@ impl Session {
 
     pub(super) fn parse_decided(
         &mut self,
-        name: String,
+        name: &str,
         verdict: Verdict,
         pending: &Pending,
         out: &mut Outbox,
@@ -57,21 +57,21 @@ impl Session {
         };
         match verdict {
             Verdict::Prepared(facts) => {
-                self.state.prepared(&name, Some(Arc::clone(&facts)));
+                self.state.prepared(name, Some(Arc::clone(&facts)));
                 prepared.facts = Some(facts);
-                let undo = self.names.set_statement(&name, Some(prepared));
+                let undo = self.names.set_statement(name, Some(prepared));
                 self.ledger.push_with(Owed::Parse, Some(undo));
                 self.forward(&pending.frame, out);
             }
             Verdict::Refused(refusal) if refusal.copy_columns.is_some() => {
                 // The client is told once it has sent its data; until then all seems well.
-                if !name.is_empty() && self.names.statement(&name).is_some() {
-                    self.refuse_pipeline(reply::duplicate_statement(&name), out);
+                if !name.is_empty() && self.names.statement(name).is_some() {
+                    self.refuse_pipeline(reply::duplicate_statement(name), out);
                     return Ok(());
                 }
                 prepared.refused = Some(Arc::new(refusal));
-                self.state.prepared(&name, None);
-                let undo = self.names.set_statement(&name, Some(prepared));
+                self.state.prepared(name, None);
+                let undo = self.names.set_statement(name, Some(prepared));
                 self.pretend(&backend::Message::ParseComplete, Some(undo), out);
             }
             Verdict::Refused(refusal) => self.refuse_pipeline(refusal.fields, out),
@@ -110,7 +110,7 @@ impl Session {
 
     pub(super) fn bind_decided(
         &mut self,
-        portal: String,
+        portal: &str,
         verdict: Verdict,
         pending: &Pending,
         out: &mut Outbox,
@@ -127,14 +127,14 @@ impl Session {
                 let described = false;
                 let undo = self
                     .names
-                    .set_portal(&portal, Some(Portal::Run { run, described }));
+                    .set_portal(portal, Some(Portal::Run { run, described }));
                 self.ledger.push_with(Owed::Bind(run), Some(undo));
                 self.forward(&pending.frame, out);
             }
             // Refused only now, by its parameters or a newer policy: the upstream knows the statement, but not the portal.
             Verdict::Refused(refusal) if refusal.copy_columns.is_some() => {
                 let portal_of = Portal::Refused(Arc::new(refusal));
-                let undo = self.names.set_portal(&portal, Some(portal_of));
+                let undo = self.names.set_portal(portal, Some(portal_of));
                 self.pretend(&backend::Message::BindComplete, Some(undo), out);
             }
             Verdict::Refused(refusal) => self.refuse_pipeline(refusal.fields, out),

@@ -296,7 +296,7 @@ impl Session {
             return Ok(());
         }
         match self.mode {
-            Mode::Ready => self.ready(frame, out),
+            Mode::Ready => self.ready(&frame, out),
             Mode::Skipping => {
                 if frame.kind() == frontend::kind::SYNC {
                     self.sync(&frame, out);
@@ -317,8 +317,8 @@ impl Session {
         }
     }
 
-    fn ready(&mut self, frame: Frame, out: &mut Outbox) -> Result<(), Error> {
-        let message = Message::decode(&frame).map_err(Error::Client)?;
+    fn ready(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        let message = Message::decode(frame).map_err(Error::Client)?;
         match message {
             Message::Query { sql } => self.query(sql.into(), frame.clone(), out),
             Message::Parse { name, sql, types } => {
@@ -331,14 +331,14 @@ impl Session {
                 let (portal, statement) = (portal.to_owned(), statement.to_owned());
                 self.bind(portal, &statement, frame.clone(), out);
             }
-            Message::Describe(target) => self.describe(target, &frame, out),
+            Message::Describe(target) => self.describe(target, frame, out),
             Message::Execute { portal, .. } => {
                 let portal = portal.to_owned();
                 self.execute(portal, frame.clone(), out);
             }
-            Message::Close(target) => self.close(target, &frame, out),
+            Message::Close(target) => self.close(target, frame, out),
             Message::Flush => out.upstream.push(frame.bytes().clone()),
-            Message::Sync => self.sync(&frame, out),
+            Message::Sync => self.sync(frame, out),
             // The rest of a COPY that has failed: PostgreSQL drops it, too.
             Message::CopyData(_) | Message::CopyDone | Message::CopyFail { .. } => {}
             Message::FunctionCall(_) => self.refuse_query(reply::function_call(), out),
@@ -370,8 +370,8 @@ impl Session {
         }
         match pending.then.clone() {
             Then::Query => self.query_decided(verdict, &pending, out),
-            Then::Parse { name } => self.parse_decided(name, verdict, &pending, out),
-            Then::Bind { portal } => self.bind_decided(portal, verdict, &pending, out),
+            Then::Parse { name } => self.parse_decided(&name, verdict, &pending, out),
+            Then::Bind { portal } => self.bind_decided(&portal, verdict, &pending, out),
             Then::Execute { portal, run } => {
                 self.execute_decided(&portal, run, verdict, &pending, out)
             }

@@ -85,6 +85,7 @@ fn the_first_program_that_starts_gets_the_url_as_one_word() {
     };
     let url = Url::parse(URL).unwrap();
     browser::open(&url, &surroundings).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a test's patience is real time")]
     let started = Instant::now();
     while !seen.exists() {
         assert!(started.elapsed() < Duration::from_secs(10));

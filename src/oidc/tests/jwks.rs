@@ -94,6 +94,7 @@ async fn keys_in_use_are_looked_up_again_when_they_are_old() {
     clock.advance(Duration::from_secs(1));
     cache.with_key("ed").await.unwrap();
     // It goes on in the background.
+    #[expect(clippy::disallowed_methods, reason = "a test's patience is real time")]
     let patience = Instant::now();
     while fake.hits(KEYS) < 2 {
         assert!(patience.elapsed() < Duration::from_secs(5));
@@ -154,6 +155,7 @@ async fn an_issuer_that_dawdles_is_given_up_in_time() {
     for answer in [Answer::Slow, Answer::Hang] {
         let (fake, clock) = (Fake::start().await, StillClock::new());
         fake.answer(KEYS, answer);
+        #[expect(clippy::disallowed_methods, reason = "a test's patience is real time")]
         let started = Instant::now();
         let error = cache(&fake, &clock).with_key("ed").await.unwrap_err();
         assert!(error.is_outage(), "{error}");

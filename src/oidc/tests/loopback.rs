@@ -1,5 +1,7 @@
 //! What comes to the local port, and who is listened to.
 
+#![expect(clippy::too_many_lines, reason = "a table of cases")]
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

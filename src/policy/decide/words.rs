@@ -48,11 +48,9 @@ pub(in crate::policy) fn statement(facts: &Facts) -> &'static str {
 pub(super) fn matched(rule: &Rule, facts: &Facts) -> String {
     let what = statement(facts);
     match rule.hazards.intersection(&facts.hazards).next() {
-        Some(hazard) => match hazard {
-            Hazard::NoWhere => format!("{what} without a `WHERE` that restricts"),
-            Hazard::AlterDrop => "`ALTER … DROP`".to_owned(),
-            other => of_hazard(*other).to_owned(),
-        },
+        Some(Hazard::NoWhere) => format!("{what} without a `WHERE` that restricts"),
+        Some(Hazard::AlterDrop) => "`ALTER … DROP`".to_owned(),
+        Some(other) => of_hazard(*other).to_owned(),
         None => what.to_owned(),
     }
 }

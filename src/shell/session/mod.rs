@@ -338,10 +338,6 @@ impl Session {
     ) -> io::Result<bool> {
         self.book.set_form(form);
         self.book.set_width();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "how long a statement took is for display only"
-        )]
         let began = Instant::now();
         let outcome = match self
             .driver

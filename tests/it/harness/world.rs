@@ -150,7 +150,7 @@ impl World {
         self.broker.log().flush().await.unwrap();
         let mut cursor = self.broker.log().read(0).unwrap();
         let mut actions = Vec::new();
-        while let Some(record) = cursor.next().unwrap() {
+        while let Some(record) = cursor.advance().unwrap() {
             actions.push(record.event.action);
         }
         actions
