@@ -71,7 +71,7 @@ pub async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
         stream.write_all(b"S").await?;
         stream.flush().await?;
         let stream = server.accept_negotiated(stream).await?;
-        return inside(Framed::frontend(Stream::Tls(Box::new(stream)))).await;
+        return inside(Framed::frontend(Stream::Tls(Box::new(stream.into())))).await;
     }
 }
 

@@ -1,13 +1,13 @@
-//! A stream to a client, in clear or inside TLS.
+//! A stream in clear or inside TLS, to a client or to a gateway.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
-/// What a client is connected by.
+/// What a peer is connected by.
 #[derive(Debug)]
 pub enum Stream<S> {
     /// In clear.

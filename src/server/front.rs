@@ -82,7 +82,7 @@ impl Front {
                 let (stream, inside) = self.tls.accept_direct(stream).await?;
                 match inside {
                     Inside::Postgres => {
-                        let framed = Framed::frontend(Stream::Tls(Box::new(stream)));
+                        let framed = Framed::frontend(Stream::Tls(Box::new(stream.into())));
                         Ok(Visitor::Postgres(greeting::inside(framed).await?))
                     }
                     Inside::Http => Ok(Visitor::Http(Box::new(stream))),

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::net::Error;
 use crate::net::framed::Framed;
-use crate::remote::pg::dial;
+use crate::net::stream::Stream;
 use crate::remote::pg::{self, Canceller, Connection, Options, Trust};
 use crate::tunnel::keeper::{Handle, Session};
 use crate::tunnel::{News, Refusal, Speaker, Tone, door, say};
@@ -110,7 +111,7 @@ async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
     startup: &Startup,
     version: Version,
     way: &Way,
-) -> Result<Option<(Arc<Options>, Framed<dial::Stream>)>, Error> {
+) -> Result<Option<(Arc<Options>, Framed<Stream<TcpStream>>)>, Error> {
     let mut last = None;
     for _ in 0..2 {
         let Some(session) = door::hold(client, &way.handle).await? else {
@@ -180,7 +181,7 @@ fn refusal(error: pg::Error) -> Refusal {
 /// Sends on what the gateway says up to its being ready, with the keys it gave out; `None` when it closes before that.
 async fn ready<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut Framed<S>,
-    gateway: &mut Framed<dial::Stream>,
+    gateway: &mut Framed<Stream<TcpStream>>,
     options: &Arc<Options>,
     way: &Way,
 ) -> Result<Option<Vec<Cancelable>>, Error> {
@@ -207,7 +208,7 @@ async fn ready<S: AsyncRead + AsyncWrite + Unpin>(
 /// Both ways until the gateway closes. A client that closes is heard out: its good-bye goes on, and then the gateway closes.
 async fn forward<S: AsyncRead + AsyncWrite + Unpin>(
     client: Framed<S>,
-    gateway: Framed<dial::Stream>,
+    gateway: Framed<Stream<TcpStream>>,
     speaker: &Speaker,
 ) -> Result<(), Error> {
     let (client, mut early) = client.into_parts();

@@ -1,19 +1,17 @@
 //! A stream to the gateway: TLS over TCP, or plain TCP on loopback.
 
-use std::io;
 use std::net::IpAddr;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls_platform_verifier::ConfigVerifierExt as _;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::net::stream::Stream;
 use crate::net::tls::binding;
 use crate::remote::pg::{Error, Options, Trust};
 
@@ -23,30 +21,19 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 /// How long each phase of a connection may take.
 pub(super) const PHASE: Duration = Duration::from_secs(10);
 
-/// A connected stream.
-#[derive(Debug)]
-pub enum Stream {
-    /// Plain TCP, on loopback only.
-    Plain(TcpStream),
-    /// TLS over TCP.
-    Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
-}
-
-impl Stream {
-    /// `tls-server-end-point` of the gateway's certificate, where its signature names a hash.
-    pub(super) fn end_point(&self) -> Option<Vec<u8>> {
-        match self {
-            Self::Plain(_) => None,
-            Self::Tls(stream) => {
-                let certificate = stream.get_ref().1.peer_certificates()?.first()?;
-                binding::end_point(certificate)
-            }
+/// `tls-server-end-point` of the gateway's certificate, where its signature names a hash.
+pub(super) fn end_point(stream: &Stream<TcpStream>) -> Option<Vec<u8>> {
+    match stream {
+        Stream::Plain(_) => None,
+        Stream::Tls(stream) => {
+            let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+            binding::end_point(certificate)
         }
     }
 }
 
 /// Connects, and encrypts unless loopback was said to be plain.
-pub(super) async fn open(options: &Options) -> Result<Stream, Error> {
+pub(super) async fn open(options: &Options) -> Result<Stream<TcpStream>, Error> {
     let address = format!("{}:{}", options.host, options.port);
     let failed = |why: String| Error::Unreachable {
         address: address.clone(),
@@ -99,7 +86,7 @@ async fn encrypt(
     host: &str,
     address: &str,
     config: rustls::ClientConfig,
-) -> Result<Stream, Error> {
+) -> Result<Stream<TcpStream>, Error> {
     let refuse = |why: String| Error::Untrusted {
         address: address.to_owned(),
         why,
@@ -118,7 +105,7 @@ async fn encrypt(
     tokio_rustls::TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
-        .map(|stream| Stream::Tls(Box::new(stream)))
+        .map(|stream| Stream::Tls(Box::new(stream.into())))
         .map_err(|error| refuse(error.to_string()))
 }
 
@@ -139,44 +126,4 @@ fn with_file(path: &Path) -> Result<rustls::ClientConfig, rustls::Error> {
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth())
-}
-
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
 }

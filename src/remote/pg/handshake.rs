@@ -4,6 +4,7 @@ use postgres_protocol::authentication::sasl::{
     ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256,
 };
 
+use crate::remote::pg::dial;
 use crate::remote::pg::{Connection, Error, Options};
 use crate::wire::backend::{self, Authentication};
 use crate::wire::frame::Frame;
@@ -52,7 +53,7 @@ async fn authenticate(connection: &mut Connection, options: &Options) -> Result<
         // A password in clear or by MD5 is not sent to anybody.
         return Err(Error::protocol("the gateway does not ask for SCRAM"));
     };
-    let (mechanism, binding) = choose(&mechanisms, connection.stream.end_point())?;
+    let (mechanism, binding) = choose(&mechanisms, dial::end_point(&connection.stream))?;
     let mut scram = ScramSha256::new(options.secret.expose().as_bytes(), binding);
     let mut initial = Vec::new();
     SaslInitial {

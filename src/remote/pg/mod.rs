@@ -3,7 +3,7 @@
 //! Rows come one by one in text form, with notices, `COPY` both ways and errors where they happen; nothing is
 //! collected. Reading order: here → `dial` → `handshake`.
 
-pub mod dial;
+mod dial;
 mod handshake;
 
 use std::collections::BTreeMap;
@@ -11,9 +11,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::model::secret::Secret;
-use crate::remote::pg::dial::Stream;
+use crate::net::stream::Stream;
 use crate::wire::backend::{self, TransactionStatus};
 use crate::wire::error::Fields;
 use crate::wire::frame::{Deframer, Frame};
@@ -145,7 +146,7 @@ impl Row {
 /// A connection to the gateway.
 #[derive(Debug)]
 pub struct Connection {
-    stream: Stream,
+    stream: Stream<TcpStream>,
     deframer: Deframer,
     unsent: Vec<u8>,
     status: TransactionStatus,
@@ -176,7 +177,10 @@ impl Connection {
     ///
     /// # Errors
     /// When the gateway can't be reached, is not trusted, or refuses.
-    pub async fn enter(options: Options, startup: Startup) -> Result<(Stream, Deframer), Error> {
+    pub async fn enter(
+        options: Options,
+        startup: Startup,
+    ) -> Result<(Stream<TcpStream>, Deframer), Error> {
         let address = format!("{}:{}", options.host, options.port);
         let mut connection = Self::dial(options).await?;
         let options = Arc::clone(&connection.options);
