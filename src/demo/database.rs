@@ -91,7 +91,9 @@ const GRANTS: &str = "GRANT pg_read_all_data TO dbgate_read;\n\
     GRANT CREATE ON DATABASE prod TO dbgate_write, dbgate_owner;\n\
     GRANT USAGE, CREATE ON SCHEMA public TO dbgate_write, dbgate_owner;\n\
     ALTER DEFAULT PRIVILEGES FOR ROLE postgres GRANT USAGE ON SEQUENCES TO dbgate_write;\n\
-    GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO dbgate_write;\n";
+    GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO dbgate_write;\n\
+    GRANT SELECT ON pg_catalog.pg_hba_file_rules TO dbgate_admin;\n\
+    GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO dbgate_admin;\n";
 
 async fn connect(
     server: &Server,

@@ -14,7 +14,7 @@ use crate::model::subject::Subject;
 use crate::model::time::Clock;
 use crate::oidc::error::Error;
 use crate::oidc::http::{Http, Trust};
-use crate::oidc::jwks::{Cache, Published};
+use crate::oidc::jwks::{self, Cache, Published};
 
 /// What somebody brings to sign in with.
 #[derive(Debug, Clone)]
@@ -100,6 +100,16 @@ impl Issuers {
         };
         let subject = claims::subject(&verified, issuer, userinfo.as_ref())?;
         Ok(Identified { verified, subject })
+    }
+
+    /// Asks each issuer for its metadata and keys: its URL, and what is wrong, if anything.
+    pub async fn reach(&self) -> Vec<(String, Result<(), Error>)> {
+        let mut reached = Vec::new();
+        for (url, cache) in &self.caches {
+            let published = jwks::fetch(cache.http(), url).await;
+            reached.push((url.clone(), published.map(drop)));
+        }
+        reached
     }
 
     /// The configuration a token falls under: of its issuer and, where there are several, of its audience.

@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod cancel;
 pub mod catalog;
+pub mod check;
 pub mod connect;
 pub mod dial;
 pub mod quote;

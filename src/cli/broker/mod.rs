@@ -1,5 +1,6 @@
 //! `dbgate broker`: the server's side.
 
+pub(crate) mod check;
 pub(crate) mod run;
 
 use crate::cli::error::Error;
@@ -14,6 +15,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Check(check::Args),
     /// Serve until SIGTERM or SIGINT
     Run(run::Args),
 }
@@ -21,6 +23,7 @@ enum Command {
 /// Calls the subcommand.
 pub(crate) async fn run(ui: &mut Ui, args: Args) -> Result<(), Error> {
     match args.command {
+        Command::Check(args) => check::run(ui, &args).await,
         Command::Run(args) => run::run(ui, &args).await,
     }
 }

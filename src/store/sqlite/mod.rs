@@ -59,6 +59,36 @@ impl Sqlite {
     }
 }
 
+/// The leases that are kept in `directory`, read beside a broker that may be at work there; none where there is no state.
+/// Blocks, and changes nothing.
+///
+/// # Errors
+/// When the state cannot be read.
+pub fn peek(directory: &Path) -> Result<Vec<Lease>, Error> {
+    let path = directory.join(NAME);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let wrap = failed("read the state");
+    // Side files are made by whoever works on the state, never by who looks: without them, the file stands for itself.
+    let still = !directory.join(format!("{NAME}-wal")).exists();
+    let mut url = url::Url::from_file_path(&path).map_err(|()| Error::Failed {
+        doing: "read the state",
+        reason: format!("`{}` is no absolute path", path.display()),
+    })?;
+    if still {
+        url.query_pairs_mut().append_pair("immutable", "1");
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(url.as_str(), flags).map_err(&wrap)?;
+    connection
+        .busy_timeout(Duration::from_secs(5))
+        .map_err(&wrap)?;
+    lease::list(&connection)
+}
+
 fn connect(directory: &Path) -> Result<Connection, Error> {
     let path = directory.join(NAME);
     let prepare = |doing, reason: String| Error::Prepare {

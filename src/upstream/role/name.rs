@@ -8,6 +8,9 @@ use crate::model::session::SessionId;
 /// How every lease's name begins.
 pub const PREFIX: &str = "dbgate_";
 
+/// How the name of a role that `broker check` tries things on begins: no person's lease is ever called so.
+pub const SCRATCH: &str = "dbgate__check_";
+
 /// PostgreSQL's names have at most this many bytes.
 const LONGEST: usize = 63;
 
@@ -27,6 +30,12 @@ impl Name {
         let room = LONGEST.saturating_sub(PREFIX.len() + tail.len());
         let person: String = person(display).chars().take(room).collect();
         Self(format!("{PREFIX}{}{tail}", person.trim_end_matches('_')))
+    }
+
+    /// For a role that is made to be tried and ended, by whoever checks the database of that OID.
+    #[must_use]
+    pub fn scratch(database: u32, session: &SessionId) -> Self {
+        Self(format!("{SCRATCH}{database}_{session}"))
     }
 
     /// Whose lease it is.
