@@ -401,7 +401,28 @@ Register-ArgumentCompleter -Native -CommandName 'dbgate' -ScriptBlock {
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Tell more')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('check', 'check', [CompletionResultType]::ParameterValue, 'Check the configuration against the real databases and issuers, and say what is missing')
             [CompletionResult]::new('run', 'run', [CompletionResultType]::ParameterValue, 'Serve until SIGTERM or SIGINT')
+            break
+        }
+        'dbgate;broker;check' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration')
+            [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The broker''s address, such as https://db.example.com')
+            [CompletionResult]::new('--ca-file', '--ca-file', [CompletionResultType]::ParameterName, 'Trust the certificates in this PEM file instead of the system''s')
+            [CompletionResult]::new('--id-token-file', '--id-token-file', [CompletionResultType]::ParameterName, 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)')
+            [CompletionResult]::new('--token-store', '--token-store', [CompletionResultType]::ParameterName, 'Where tokens are kept')
+            [CompletionResult]::new('--config-dir', '--config-dir', [CompletionResultType]::ParameterName, 'Where configuration, history and remembered tokens are')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of what goes to stdout')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of what goes to stdout')
+            [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use color; NO_COLOR and TERM=dumb are honored')
+            [CompletionResult]::new('--no-input', '--no-input', [CompletionResultType]::ParameterName, 'Never ask; fail where a question would be asked')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Tell errors and warnings only')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Tell errors and warnings only')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Tell more')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Tell more')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'dbgate;broker;run' {

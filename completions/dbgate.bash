@@ -91,6 +91,9 @@ _dbgate() {
             dbgate__subcmd__audit,verify)
                 cmd="dbgate__subcmd__audit__subcmd__verify"
                 ;;
+            dbgate__subcmd__broker,check)
+                cmd="dbgate__subcmd__broker__subcmd__check"
+                ;;
             dbgate__subcmd__broker,run)
                 cmd="dbgate__subcmd__broker__subcmd__run"
                 ;;
@@ -576,12 +579,66 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__broker)
-            opts="-o -q -v -h --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help run"
+            opts="-o -q -v -h --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help check run"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ca-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --id-token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --token-store)
+                    COMPREPLY=($(compgen -W "keyring file memory" -- "${cur}"))
+                    return 0
+                    ;;
+                --config-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table csv json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table csv json ndjson" -- "${cur}"))
+                    return 0
+                    ;;
+                --color)
+                    COMPREPLY=($(compgen -W "auto always never" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__broker__subcmd__check)
+            opts="-c -o -q -v -h --config --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

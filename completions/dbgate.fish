@@ -381,25 +381,45 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_su
 complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -s v -l verbose -d 'Tell more'
 complete -c dbgate -n "__fish_dbgate_using_subcommand policy; and __fish_seen_subcommand_from test" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -l url -d 'The broker\'s address, such as https://db.example.com' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
 file\t'A file only its owner may read'
 memory\t'Nowhere: they go with the process'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
 csv\t'Comma-separated values with a header'
 json\t'One JSON document'
 ndjson\t'One JSON document a line'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
 always\t'Everywhere'
 never\t'Nowhere'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -l no-input -d 'Never ask; fail where a question would be asked'
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -s q -l quiet -d 'Tell errors and warnings only'
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -s v -l verbose -d 'Tell more'
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from run" -f -a "run" -d 'Serve until SIGTERM or SIGINT'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -f -a "check" -d 'Check the configuration against the real databases and issuers, and say what is missing'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -f -a "run" -d 'Serve until SIGTERM or SIGINT'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -s c -l config -d 'The configuration' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from run" -s c -l config -d 'The configuration' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from run" -l log-format -d 'The form of the log on stderr' -r -f -a "text\t'A line for people'
 json\t'A JSON object a line'"

@@ -117,7 +117,10 @@ fn words(error: &tokio_postgres::Error) -> String {
             Some(detail) => format!("{}: {}", said.message(), detail.replace('\n', ", ")),
             None => said.message().to_owned(),
         },
-        None => error.to_string(),
+        None => match std::error::Error::source(error) {
+            Some(cause) => format!("{error}: {cause}"),
+            None => error.to_string(),
+        },
     }
 }
 

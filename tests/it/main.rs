@@ -12,6 +12,8 @@
 )]
 
 mod broker;
+mod check;
 mod driver;
 mod harness;
 mod lease;
+mod serve;

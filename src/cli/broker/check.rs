@@ -201,7 +201,7 @@ async fn databases(
                 } else {
                     Kind::Failed
                 };
-                let item = Item::missing("connect", error.to_string());
+                let item = check::outside(&ask.target, &error);
                 Area::new("database", Some(name.to_string()), vec![item]).fails_as(kind)
             }
         };

@@ -232,6 +232,24 @@ pub async fn run(ask: &Ask) -> Result<Report, Error> {
     })
 }
 
+/// What to say, and to mend, when the admin role does not get in.
+#[must_use]
+pub fn outside(target: &Target, error: &Error) -> Item {
+    let item = Item::missing("connect", error.to_string());
+    let (database, admin) = (&target.database, &target.admin);
+    match error.sqlstate() {
+        Some("28000") => hba::admin(target, item),
+        Some("42501") => item.sql(format!(
+            "GRANT CONNECT ON DATABASE {} TO {};",
+            Identifier(database),
+            Identifier(admin)
+        )),
+        Some("3D000") => item.sql(format!("CREATE DATABASE {};", Identifier(database))),
+        Some("28P01") => item.sql(format!("\\password {admin}")),
+        _ => item,
+    }
+}
+
 /// Two checks of a database at once would take each other's role for one left behind. The lock goes with the connection.
 /// Returns the database's OID.
 async fn alone(live: &Live) -> Result<u32, Error> {

@@ -301,31 +301,7 @@ impl Trial<'_> {
                  pg_catalog.pg_has_role(r.oid, 'USAGE') FROM pg_catalog.pg_roles r WHERE r.rolname = {literal}"
             ))
             .await?;
-        if owner == name {
-            self.items.push(
-                Item::missing("owner", "the policy's `owner` is the admin role itself")
-                    .of(owner)
-                    .sql("CREATE ROLE dbgate_owner NOLOGIN;"),
-            );
-        } else if facts.first() == Some(&true) {
-            self.items.push(
-                Item::missing(
-                    "owner",
-                    format!("`{owner}` may log in; the `owner` must not"),
-                )
-                .of(owner)
-                .sql(format!("ALTER ROLE {quoted} NOLOGIN;")),
-            );
-        }
-        if facts.get(1) == Some(&true) {
-            self.items.push(
-                Item::missing("owner", format!("`{owner}` is above every grant"))
-                    .of(owner)
-                    .sql(format!(
-                        "ALTER ROLE {quoted} NOSUPERUSER NOCREATEROLE NOBYPASSRLS;"
-                    )),
-            );
-        }
+        self.standing(owner, &facts);
         if facts.get(2) != Some(&true) {
             self.items.push(
                 Item::missing(
@@ -358,6 +334,36 @@ impl Trial<'_> {
                 .push(Item::ok("owner", format!("what a lease owns goes to `{owner}`")).of(owner));
         }
         Ok(())
+    }
+
+    /// The owner must be nobody who logs in or stands above the grants.
+    fn standing(&mut self, owner: &str, facts: &[bool]) {
+        let (quoted, name) = (Identifier(owner), &self.target.admin);
+        if owner == name {
+            self.items.push(
+                Item::missing("owner", "the policy's `owner` is the admin role itself")
+                    .of(owner)
+                    .sql("CREATE ROLE dbgate_owner NOLOGIN;"),
+            );
+        } else if facts.first() == Some(&true) {
+            self.items.push(
+                Item::missing(
+                    "owner",
+                    format!("`{owner}` may log in; the `owner` must not"),
+                )
+                .of(owner)
+                .sql(format!("ALTER ROLE {quoted} NOLOGIN;")),
+            );
+        }
+        if facts.get(1) == Some(&true) {
+            self.items.push(
+                Item::missing("owner", format!("`{owner}` is above every grant"))
+                    .of(owner)
+                    .sql(format!(
+                        "ALTER ROLE {quoted} NOSUPERUSER NOCREATEROLE NOBYPASSRLS;"
+                    )),
+            );
+        }
     }
 
     /// Where sessions may create things, their owner must be able to have them, and must have no rights beyond theirs.

@@ -260,7 +260,7 @@ async fn row(connection: &mut Connection, sql: &str) -> Result<Vec<String>, Erro
                 Message::DataRow(row) => {
                     values.extend(row.values().map(|value| {
                         String::from_utf8_lossy(value.unwrap_or_default()).into_owned()
-                    }))
+                    }));
                 }
                 Message::ReadyForQuery(_) => return Ok(values),
                 _ => {}

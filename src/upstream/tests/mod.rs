@@ -1,4 +1,5 @@
 //! The parts that need no database; `tests/it` has the others.
 
+mod check;
 mod name;
 mod quote;

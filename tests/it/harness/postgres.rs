@@ -34,22 +34,23 @@ impl Server {
     /// The server all tests of this binary share.
     pub(crate) fn shared() -> Arc<Self> {
         static SHARED: OnceLock<Arc<Server>> = OnceLock::new();
-        let shared = SHARED.get_or_init(|| {
-            let (send, receive) = mpsc::channel();
-            // The server ends with the thread that started it: this one lasts as long as the process.
-            std::thread::spawn(move || {
-                send.send(Arc::new(Self::start())).unwrap();
-                loop {
-                    std::thread::park();
-                }
-            });
-            receive.recv().expect("PostgreSQL starts")
-        });
-        Arc::clone(shared)
+        Arc::clone(SHARED.get_or_init(|| Arc::new(Self::own())))
     }
 
-    /// A server of one's own, to be restarted or killed.
-    pub(crate) fn start() -> Self {
+    /// A server of one's own that ends when it is dropped, whatever becomes of this thread.
+    pub(crate) fn own() -> Self {
+        let (send, receive) = mpsc::channel();
+        // The server ends with the thread that started it: this one lasts as long as the process.
+        std::thread::spawn(move || {
+            send.send(Self::start()).unwrap();
+            loop {
+                std::thread::park();
+            }
+        });
+        receive.recv().expect("PostgreSQL starts")
+    }
+
+    fn start() -> Self {
         let programs = programs();
         let directory = tempfile::Builder::new()
             .prefix("dbg")
@@ -100,6 +101,38 @@ impl Server {
     /// The directory of its unix socket.
     pub(crate) fn socket(&self) -> &Path {
         self.directory.path()
+    }
+
+    /// Puts lines before all others in `pg_hba.conf`, and has the server read it.
+    pub(crate) async fn prepend_hba(&self, lines: &str) {
+        let path = self.hba_file();
+        let old = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{lines}\n{old}")).unwrap();
+        self.reload().await;
+    }
+
+    /// Its `pg_hba.conf`.
+    pub(crate) fn hba_file(&self) -> PathBuf {
+        self.directory.path().join("data/pg_hba.conf")
+    }
+
+    /// Has it read its files again, and waits until it has.
+    pub(crate) async fn reload(&self) {
+        let client = self.superuser("postgres").await;
+        let loaded = "SELECT pg_conf_load_time()::text";
+        let before: String = client.query_one(loaded, &[]).await.unwrap().get(0);
+        client
+            .batch_execute("SELECT pg_reload_conf()")
+            .await
+            .unwrap();
+        for _ in 0..200 {
+            let now: String = client.query_one(loaded, &[]).await.unwrap().get(0);
+            if now != before {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the server does not reload");
     }
 
     /// Kills it without mercy, as a crash would.

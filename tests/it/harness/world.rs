@@ -188,8 +188,13 @@ pub(crate) async fn start(
 
 /// Engineers read and write, guests read after a review; `more` is appended.
 pub(crate) fn policy(offer: &Offer, more: &str) -> Arc<Policy> {
+    compile(&policy_text(offer, more))
+}
+
+/// The text of [`policy`].
+pub(crate) fn policy_text(offer: &Offer, more: &str) -> String {
     let name = &offer.name;
-    let text = format!(
+    format!(
         r#"
 [[allow]]
 name = "engineers"
@@ -223,8 +228,7 @@ groups = ["operators"]
 do = ["sessions"]
 {more}
 "#
-    );
-    compile(&text)
+    )
 }
 
 /// A policy from text.

@@ -95,6 +95,21 @@ pub(super) fn lines(target: &Target, address: Option<IpAddr>, item: Item) -> Ite
     item.at(Place::Hba, format!("host all +{GROUP} all {reject}"))
 }
 
+/// With the line that admits the admin role.
+pub(super) fn admin(target: &Target, item: Item) -> Item {
+    let (database, admin) = (&target.database, &target.admin);
+    let line = match (&target.address, &target.tls) {
+        (Address::Unix { .. }, _) => format!("local {database} {admin} scram-sha-256"),
+        (Address::Tcp { .. }, Tls::On(_)) => {
+            format!("hostssl {database} {admin} BROKER_ADDRESS/32 scram-sha-256")
+        }
+        (Address::Tcp { .. }, Tls::Off) => {
+            format!("host {database} {admin} BROKER_ADDRESS/32 scram-sha-256")
+        }
+    };
+    item.at(Place::Hba, line)
+}
+
 /// What rules can know leases by.
 async fn leases(live: &Live, ask: &Ask) -> Result<Leases, Error> {
     let granted: BTreeSet<String> = ask

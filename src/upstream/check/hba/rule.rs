@@ -79,7 +79,7 @@ pub fn judge(rules: &[Rule], leases: &Leases, way: &Way) -> Vec<String> {
     }
     for (place, rule) in readable.iter().enumerate() {
         let before = readable.get(..place).unwrap_or_default();
-        let reached = !before.iter().any(|earlier| earlier.covers(rule, leases));
+        let reached = !rule.is_unreached(before, leases);
         let seen = first.is_some_and(|first| first.line == rule.line) && rule.method != SCRAM;
         if rule.method == "reject" || !rule.speaks_of(leases) || !reached || seen {
             continue;
@@ -178,8 +178,8 @@ impl Rule {
         }
     }
 
-    /// Whether no lease that `other` means gets as far as `other`.
-    fn covers(&self, other: &Self, leases: &Leases) -> bool {
+    /// Whether a lease that `other` would let in is met by this rule first, address apart.
+    fn is_before(&self, other: &Self, leases: &Leases) -> bool {
         let kind = self.kind == other.kind
             || self.kind == "host" && other.kind != "local"
             || self.kind == "hostnogssenc"
@@ -189,24 +189,32 @@ impl Rule {
                 .databases
                 .iter()
                 .all(|name| name != "all" && self.databases.contains(name));
-        kind && databases && self.speaks_of_all(leases) && self.spans(&other.span())
+        kind && databases && self.speaks_of_all(leases)
     }
 
-    fn spans(&self, other: &Span) -> bool {
+    /// Whether no lease gets past the earlier rules to this one.
+    fn is_unreached(&self, earlier: &[&Self], leases: &Leases) -> bool {
+        let spans: Vec<Span> = earlier
+            .iter()
+            .filter(|rule| rule.is_before(self, leases))
+            .map(|rule| rule.span())
+            .collect();
         let mine = self.span();
-        let everything = [
-            (IpAddr::from([0, 0, 0, 0]), 0),
-            (IpAddr::from([0_u16; 8]), 0),
-        ];
-        match (&mine, other) {
-            (Span::Networks(mine), Span::Networks(theirs)) => theirs
-                .iter()
-                .all(|their| mine.iter().any(|my| holds(*my, *their))),
-            (Span::Networks(mine), Span::Opaque(_)) => everything
-                .iter()
-                .all(|their| mine.iter().any(|my| holds(*my, *their))),
-            (mine, other) => mine == other,
+        if spans.contains(&mine) {
+            return true;
         }
+        let networks = match mine {
+            Span::Socket => return false,
+            Span::Networks(networks) => networks,
+            // It can be anywhere.
+            Span::Opaque(_) => everywhere(),
+        };
+        networks.iter().all(|network| {
+            spans.iter().any(|span| match span {
+                Span::Networks(outer) => outer.iter().any(|outer| holds(*outer, *network)),
+                Span::Socket | Span::Opaque(_) => false,
+            })
+        })
     }
 
     fn span(&self) -> Span {
@@ -215,11 +223,7 @@ impl Rule {
         }
         let text = self.address.as_deref().unwrap_or("all");
         if text == "all" {
-            let all = vec![
-                (IpAddr::from([0, 0, 0, 0]), 0),
-                (IpAddr::from([0_u16; 8]), 0),
-            ];
-            return Span::Networks(all);
+            return Span::Networks(everywhere());
         }
         let mask = self.netmask.as_deref().and_then(|mask| mask.parse().ok());
         match (text.parse::<IpAddr>(), mask) {
@@ -240,6 +244,14 @@ impl Rule {
         };
         shown.join(", ")
     }
+}
+
+/// Every address there is.
+fn everywhere() -> Vec<(IpAddr, u32)> {
+    vec![
+        (IpAddr::from([0, 0, 0, 0]), 0),
+        (IpAddr::from([0_u16; 8]), 0),
+    ]
 }
 
 /// An address as a number, aligned to the left.

@@ -1,0 +1,326 @@
+//! A broker as it is run: the built binary with a configuration, certificates and an issuer of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
+use dbgate::demo::issuer::Issuer;
+use dbgate::model::time::Clock as _;
+use dbgate::net::clock::SystemClock;
+use dbgate::net::entropy::SystemEntropy;
+use dbgate::net::tls::authority::Authority;
+use serde_json::Value;
+
+use crate::harness::postgres::{Offer, PASSWORD, Server};
+use crate::harness::world::policy_text;
+
+/// The binary.
+pub(crate) const DBGATE: &str = env!("CARGO_BIN_EXE_dbgate");
+
+/// Somebody who signs in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Who {
+    Engineer,
+    Auditor,
+}
+
+/// The issuer all sites of this process share: its configuration, and tokens of engineer, reviewer, auditor, job.
+struct Shared {
+    config: String,
+    tokens: Vec<String>,
+}
+
+fn issuer() -> &'static Shared {
+    static SHARED: OnceLock<Shared> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let (send, receive) = mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Runtime::new().unwrap();
+            runtime.block_on(async {
+                let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
+                let loopback = "127.0.0.1:0".parse().unwrap();
+                let issuer = Issuer::start(loopback, clock, entropy).await.unwrap();
+                let tokens = issuer.people().iter().map(|account| {
+                    let token = issuer.mint(account, Duration::from_secs(7200));
+                    token.expose().clone()
+                });
+                let shared = Shared {
+                    config: issuer.config(),
+                    tokens: tokens.collect(),
+                };
+                send.send(shared).unwrap();
+                std::future::pending::<()>().await;
+                drop(issuer);
+            });
+        });
+        receive.recv().expect("the issuer starts")
+    })
+}
+
+/// Where the issuer is.
+pub(crate) fn issuer_url() -> &'static str {
+    let (_, rest) = issuer().config.split_once("url = \"").unwrap();
+    rest.split_once('"').unwrap().0
+}
+
+/// A configured broker.
+pub(crate) struct Site {
+    directory: tempfile::TempDir,
+    offer: Offer,
+}
+
+impl Site {
+    /// For a database, reached by the server's socket; the state in `data`.
+    pub(crate) fn new(server: &Server, offer: &Offer) -> Self {
+        Self::with(server, offer, "")
+    }
+
+    /// The same, with more configuration.
+    pub(crate) fn with(server: &Server, offer: &Offer, more: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let site = Self {
+            directory,
+            offer: offer.clone(),
+        };
+        let now = SystemClock::new().now();
+        let authority = Authority::new("test", now.before(Duration::from_secs(3600)), 2).unwrap();
+        let leaf = authority
+            .issue(&["localhost", "127.0.0.1"], now, 2)
+            .unwrap();
+        site.write("ca.pem", authority.certificate());
+        site.write("server.pem", &leaf.certificate);
+        site.write("server.key", leaf.key.expose());
+        site.write("admin.password", PASSWORD);
+        site.write("policy.toml", &policy_text(offer, ""));
+        site.write(
+            "broker.toml",
+            &format!(
+                "data_dir = \"data\"\npolicy_files = [\"policy.toml\"]\n\
+                 [listen]\naddress = \"127.0.0.1:0\"\n\
+                 [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
+                 {issuer}\n\
+                 [[database]]\nname = \"{name}\"\nhost = {host:?}\nport = {port}\n\
+                 admin = \"{admin}\"\npassword_file = \"admin.password\"\n{more}",
+                issuer = issuer().config,
+                name = offer.name,
+                host = server.socket(),
+                port = server.port,
+                admin = offer.role("admin"),
+            ),
+        );
+        site
+    }
+
+    /// A file of its directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    /// Changes the configuration.
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.path("broker.toml")).unwrap();
+        assert!(text.contains(from), "{from} is not in {text}");
+        self.write("broker.toml", &text.replace(from, to));
+    }
+
+    /// `dbgate broker check`.
+    pub(crate) fn check(&self) -> Check {
+        let output = Command::new(DBGATE)
+            .args(["broker", "check", "--output", "json", "--config"])
+            .arg(self.path("broker.toml"))
+            .output()
+            .unwrap();
+        Check::new(&output)
+    }
+
+    /// `dbgate broker run`, not waited for.
+    pub(crate) fn spawn(&self, log: &Path) -> Child {
+        self.command(log).spawn().unwrap()
+    }
+
+    /// The command of [`Site::spawn`].
+    pub(crate) fn command(&self, log: &Path) -> Command {
+        let mut command = Command::new(DBGATE);
+        command
+            .args(["broker", "run", "--log-format", "json", "--config"])
+            .arg(self.path("broker.toml"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(fs::File::create(log).unwrap());
+        command
+    }
+
+    /// A broker that serves.
+    pub(crate) fn run(&self) -> Broker {
+        let log = self.path("broker.log");
+        Broker::wait(self.spawn(&log), log)
+    }
+
+    /// A broker that does not start.
+    pub(crate) fn fail(&self) -> Output {
+        Command::new(DBGATE)
+            .args(["broker", "run", "--config"])
+            .arg(self.path("broker.toml"))
+            .output()
+            .unwrap()
+    }
+
+    /// A command of somebody.
+    pub(crate) fn dbgate(&self, broker: &Broker, who: Who, arguments: &[&str]) -> Output {
+        self.start(broker, who, arguments).output().unwrap()
+    }
+
+    /// The same, to be started.
+    pub(crate) fn start(&self, broker: &Broker, who: Who, arguments: &[&str]) -> Command {
+        let token = match who {
+            Who::Engineer => 0,
+            Who::Auditor => 2,
+        };
+        let mut command = Command::new(DBGATE);
+        command
+            .args(arguments)
+            .env("DBGATE_URL", &broker.url)
+            .env("DBGATE_CA_FILE", self.path("ca.pem"))
+            .env("DBGATE_ID_TOKEN", &issuer().tokens[token])
+            .env("DBGATE_CONFIG_DIR", self.path("config"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs SQL as the engineer, to write; what came, and how it ended.
+    pub(crate) fn exec(&self, broker: &Broker, sql: &str) -> Output {
+        let arguments = ["exec", &self.offer.name, "--access", "write", "-c", sql];
+        self.dbgate(broker, Who::Engineer, &arguments)
+    }
+}
+
+/// A broker that serves. Dropping it kills it.
+pub(crate) struct Broker {
+    pub(crate) child: Child,
+    pub(crate) log: PathBuf,
+    /// `https://…`
+    pub(crate) url: String,
+    /// How long it took to serve.
+    pub(crate) started: Duration,
+}
+
+impl Broker {
+    /// Waits until it serves.
+    pub(crate) fn wait(mut child: Child, log: PathBuf) -> Self {
+        let since = Instant::now();
+        loop {
+            let lines = lines(&log);
+            let serving = lines.iter().find(|line| line["message"] == "serving");
+            if let Some(serving) = serving {
+                let address = serving["address"].as_str().unwrap();
+                return Self {
+                    child,
+                    url: format!("https://{address}"),
+                    started: since.elapsed(),
+                    log,
+                };
+            }
+            if let Some(status) = child.try_wait().unwrap() {
+                let text = fs::read_to_string(&log).unwrap_or_default();
+                panic!("the broker ended at once, {status}: {text}");
+            }
+            assert!(
+                since.elapsed() < Duration::from_secs(90),
+                "the broker does not serve: {lines:?}"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// What it has logged.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        lines(&self.log)
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Kills it as a crash would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Asks for something by HTTP: status and body.
+    pub(crate) fn get(&self, site: &Site, path: &str) -> (u16, String) {
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--write-out", "\n%{http_code}"])
+            .arg("--cacert")
+            .arg(site.path("ca.pem"))
+            .arg(format!("{}{path}", self.url))
+            .output()
+            .expect("curl is installed");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (body, status) = text.rsplit_once('\n').unwrap();
+        (status.parse().unwrap(), body.to_owned())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// A log of JSON objects, as far as it is written.
+fn lines(path: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// What `dbgate broker check` says.
+pub(crate) struct Check {
+    pub(crate) code: i32,
+    pub(crate) report: Value,
+    pub(crate) stderr: String,
+}
+
+impl Check {
+    fn new(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap(),
+            report: serde_json::from_slice(&output.stdout).unwrap_or_default(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Everything that was looked at.
+    pub(crate) fn items(&self) -> Vec<&Value> {
+        let areas = self.report["areas"].as_array().into_iter().flatten();
+        areas
+            .flat_map(|area| area["items"].as_array().into_iter().flatten())
+            .collect()
+    }
+
+    /// What is missing: item and text.
+    pub(crate) fn missing(&self) -> Vec<&Value> {
+        let items = self.items().into_iter();
+        items.filter(|item| item["state"] == "missing").collect()
+    }
+
+    /// The mending lines for that place.
+    pub(crate) fn mends(&self, place: &str) -> Vec<String> {
+        let missing = self.missing().into_iter();
+        missing
+            .flat_map(|item| item["mend"].as_array().into_iter().flatten())
+            .filter(|mend| mend["place"] == place)
+            .map(|mend| mend["line"].as_str().unwrap().to_owned())
+            .collect()
+    }
+}
