@@ -97,6 +97,9 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn use_once(&self, what: &str, until: Timestamp) -> Answer<bool>;
     /// Forgets tokens and once-marks that have expired, and closed sessions and settled requests older than `keep`.
     fn forget(&self, now: Timestamp, keep: Timestamp) -> Answer<u64>;
+
+    /// Why nothing can be kept at this moment, such as a full disk; known from the last change that was tried.
+    fn trouble(&self) -> Option<String>;
 }
 
 /// An answer that is on its way.

@@ -361,4 +361,8 @@ impl Store for Sqlite {
                 + request::forget(connection, keep)?)
         })
     }
+
+    fn trouble(&self) -> Option<String> {
+        self.worker.trouble()
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
@@ -20,16 +21,22 @@ const BATCH: usize = 256;
 pub(super) struct Worker {
     queue: Option<SyncSender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
+    trouble: Trouble,
 }
+
+/// Why the last change could not be kept, if so.
+type Trouble = Arc<Mutex<Option<String>>>;
 
 impl Worker {
     /// Starts the thread. It keeps the lock as long as it has the connection.
     pub(super) fn start(connection: Connection, lock: DirectoryLock) -> Result<Self, Error> {
         let (queue, calls) = sync_channel(QUEUE);
+        let trouble = Trouble::default();
+        let told = Arc::clone(&trouble);
         let thread = thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
-                serve(&connection, &calls);
+                serve(&connection, &calls, &told);
                 // First the file, then the lock: nobody may open the file before it is closed.
                 drop(connection);
                 drop(lock);
@@ -41,7 +48,14 @@ impl Worker {
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
+            trouble,
         })
+    }
+
+    /// Why the last change could not be kept, if so.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.clone()
     }
 
     /// Queues `work`. If it fails, what it has changed is taken back; if the commit fails, so is everybody's.
@@ -119,11 +133,21 @@ where
     }
 }
 
-fn serve(connection: &Connection, calls: &Receiver<Box<dyn Job>>) {
+fn serve(connection: &Connection, calls: &Receiver<Box<dyn Job>>, trouble: &Trouble) {
     while let Ok(first) = calls.recv() {
         let mut batch = vec![first];
         batch.extend(calls.try_iter().take(BATCH - 1));
+        let before = connection.total_changes();
         let committed = transact(connection, &mut batch);
+        // Reading says nothing about the disk: what was wrong is right again when a change was kept.
+        let changed = connection.total_changes() != before;
+        let mut held = trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        match &committed {
+            Err(error) => *held = Some(error.to_string()),
+            Ok(()) if changed => *held = None,
+            Ok(()) => {}
+        }
+        drop(held);
         for call in batch {
             call.reply(&committed);
         }
@@ -139,7 +163,10 @@ fn transact(connection: &Connection, batch: &mut [Box<dyn Job>]) -> Result<(), E
             step("begin", "SAVEPOINT call")?;
             match call.run(connection) {
                 Ok(()) => step("keep", "RELEASE call"),
-                Err(_) => step("take back", "ROLLBACK TO call; RELEASE call"),
+                // A full disk ends the transaction by itself: its own words are the ones that help.
+                Err(error) => {
+                    step("take back", "ROLLBACK TO call; RELEASE call").map_err(|_| error)
+                }
             }
         })
         .and_then(|()| step("commit", "COMMIT"));
