@@ -19,6 +19,7 @@ use crate::model::session::CloseReason;
 use crate::store;
 use crate::store::lease::LeaseState;
 use crate::upstream;
+use crate::upstream::check;
 use crate::upstream::connect::{self, Connection};
 use crate::upstream::role::name::Name;
 use crate::upstream::role::{self, Plan};
@@ -216,8 +217,38 @@ impl Keeper {
                     let owner = session.terms.owner.as_deref();
                     reaper::end_role(&self.core, place, &name, owner).await;
                 }
-                Err(Error::database(&session.database, error))
+                Err(self.lacks(error).await)
             }
+        }
+    }
+
+    /// A role that could not be made: when that is for want of a right, which one, and what mends it.
+    async fn lacks(&self, error: upstream::Error) -> Error {
+        let session = &self.session;
+        let wanting = matches!(error.sqlstate(), Some("42501" | "42704"));
+        let grant = check::Grant {
+            roles: session.terms.roles.clone(),
+            owner: session.terms.owner.clone(),
+        };
+        let found = match wanting {
+            true => check::lacks(session.place().target(), grant).await,
+            false => Ok(None),
+        };
+        match found {
+            Ok(Some(item)) => {
+                tracing::error!(
+                    database = session.database.as_str(),
+                    %error,
+                    "the admin role lacks a right; `dbgate broker check` tells what mends it"
+                );
+                let mend = item.mend.first().map(|mend| mend.line.as_str().into());
+                Error::Unprepared {
+                    database: session.database.clone(),
+                    lacks: item.text.into(),
+                    mend,
+                }
+            }
+            Ok(None) | Err(_) => Error::database(&session.database, error),
         }
     }
 

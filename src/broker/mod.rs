@@ -9,6 +9,7 @@
 pub mod lease;
 pub mod limit;
 pub mod login;
+pub mod metrics;
 pub mod open;
 pub mod place;
 mod reaper;
@@ -19,8 +20,9 @@ pub mod session;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -83,6 +85,8 @@ pub(crate) struct Core {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     tasks: Mutex<JoinSet<()>>,
+    /// How many leases were stuck when they were last looked at.
+    stuck: AtomicUsize,
 }
 
 impl Core {
@@ -154,6 +158,7 @@ impl Broker {
             clock: parts.clock,
             entropy: parts.entropy,
             tasks: Mutex::new(JoinSet::new()),
+            stuck: AtomicUsize::new(0),
         });
         let places = parts.targets.into_iter().map(|target| {
             let name = target.name.clone();
@@ -272,6 +277,12 @@ impl Broker {
     #[must_use]
     pub fn target(&self, name: &DatabaseName) -> Option<&Arc<Place>> {
         self.places.get(name)
+    }
+
+    /// The databases that could not be used a moment ago.
+    pub fn away(&self) -> impl Iterator<Item = &DatabaseName> {
+        let away = self.places.iter().filter(|(_, place)| place.is_away());
+        away.map(|(name, _)| name)
     }
 
     /// The names under which databases are offered.
@@ -398,10 +409,14 @@ impl Broker {
     async fn sweep(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(SWEEP);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut lost = HashSet::new();
         loop {
             ticks.tick().await;
-            if let Err(error) = reaper::sweep(&self).await {
-                tracing::error!(%error, "leases left behind could not be looked at");
+            match reaper::sweep(&self, &lost).await {
+                Ok(found) => lost = found,
+                Err(error) => {
+                    tracing::error!(%error, "leases left behind could not be looked at");
+                }
             }
         }
     }
@@ -483,6 +498,16 @@ pub enum Error {
         /// Why: for the log, not for clients.
         source: Arc<upstream::Error>,
     },
+    /// The admin role lacks a right there.
+    #[error("the broker can't make sessions on `{database}`: {lacks}")]
+    Unprepared {
+        /// Which.
+        database: DatabaseName,
+        /// What is missing.
+        lacks: Box<str>,
+        /// The line that mends it.
+        mend: Option<Box<str>>,
+    },
     /// The clock of the database is so far from ours that the session would be over already.
     #[error("the clock of the database is {} ahead", crate::model::time::show_span(*.0))]
     Skew(Duration),
@@ -539,6 +564,12 @@ impl Error {
             Self::NotApprover { .. } => {
                 Some("run `dbgate requests` to see what you may decide".to_owned())
             }
+            Self::Unprepared { mend, .. } => Some(match mend {
+                Some(line) => format!(
+                    "an administrator mends it with `{line}`; `dbgate broker check` shows the rest"
+                ),
+                None => "`dbgate broker check` tells an administrator more".to_owned(),
+            }),
             Self::Database { .. } => Some(
                 "try again in a moment; `dbgate broker check` tells an administrator why"
                     .to_owned(),

@@ -1,6 +1,6 @@
 //! One database behind the broker: its admin connections, its catalog with what the policy protects in it, its clock.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +46,8 @@ pub struct Place {
     view: Mutex<Option<View>>,
     /// The database's clock, and ours when it was read.
     seen: Mutex<Option<(Timestamp, Duration)>>,
+    /// Whether the last look at it failed.
+    away: AtomicBool,
 }
 
 impl Place {
@@ -70,6 +72,7 @@ impl Place {
             policy,
             view: Mutex::new(None),
             seen: Mutex::new(None),
+            away: AtomicBool::new(false),
         }
     }
 
@@ -147,9 +150,28 @@ impl Place {
 
     /// Looks at all leases in the database, and at its clock.
     pub(super) async fn look(&self) -> Result<Look, upstream::Error> {
-        let look = role::look(&self.looks).await?;
-        self.saw(look.clock);
-        Ok(look)
+        let look = role::look(&self.looks).await;
+        let was_away = self.away.swap(look.is_err(), Ordering::Relaxed);
+        let database = self.target.name.as_str();
+        match &look {
+            Ok(look) => {
+                self.saw(look.clock);
+                if was_away {
+                    tracing::info!(database, "the database can be used again");
+                }
+            }
+            Err(error) if !was_away => {
+                tracing::error!(database, %error, "the database can't be used");
+            }
+            Err(_) => {}
+        }
+        look
+    }
+
+    /// Whether the database could not be used when it was last looked at, a second ago or less.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
     }
 
     /// The database's clock was read just now.

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use crate::audit::event::{Action, Event};
 use crate::broker::place::Place;
 use crate::broker::session::Session;
 use crate::broker::{Broker, Core, record};
-use crate::model::session::CloseReason;
+use crate::model::session::{CloseReason, SessionId};
 use crate::store;
 use crate::store::lease::{Lease, LeaseState};
 use crate::store::session::{Phase, SessionFilter, SessionState};
@@ -216,11 +217,25 @@ async fn reap_one(core: &Core, place: &Place, lease: &Lease) {
     }
 }
 
-/// Tries stuck leases again, and finishes sessions whose end was cut short.
-pub(super) async fn sweep(broker: &Arc<Broker>) -> Result<(), store::Error> {
+/// Tries stuck leases again, and finishes sessions whose end was cut short. Returns the sessions that are open in the store
+/// and nowhere else: those that were `lost` the last time, too, ended while the store could not be written.
+pub(super) async fn sweep(
+    broker: &Arc<Broker>,
+    lost: &HashSet<SessionId>,
+) -> Result<HashSet<SessionId>, store::Error> {
     let core = &broker.core;
     let now = core.clock.now();
-    for lease in core.store.leases().await? {
+    if core.store.trouble().is_some() {
+        // Only a change shows whether changes can be kept again.
+        let mark = format!("probe {now}");
+        if core.store.use_once(&mark, now).await.is_err() {
+            return Ok(lost.clone());
+        }
+    }
+    let leases = core.store.leases().await?;
+    let stuck = leases.iter().filter(|l| l.state == LeaseState::Stuck);
+    core.stuck.store(stuck.count(), Ordering::Relaxed);
+    for lease in leases {
         let due = lease.state == LeaseState::Stuck && lease.next.is_none_or(|next| next <= now);
         if let (true, Some(place)) = (due, broker.places.get(&lease.database)) {
             reap_one(core, place, &lease).await;
@@ -230,15 +245,24 @@ pub(super) async fn sweep(broker: &Arc<Broker>) -> Result<(), store::Error> {
         phase: Phase::Unfinished,
         ..SessionFilter::default()
     };
+    let mut found = HashSet::new();
     for kept in core.store.sessions(&filter).await? {
         // One that still has its task is ended by it.
-        if let SessionState::Closing { why, .. } = &kept.state
-            && broker.handle(&kept.id).is_none()
-        {
-            broker.finish_kept(&kept, why).await;
+        if broker.handle(&kept.id).is_some() {
+            continue;
+        }
+        match &kept.state {
+            SessionState::Closing { why, .. } => broker.finish_kept(&kept, why).await,
+            SessionState::Open if lost.contains(&kept.id) => {
+                broker.finish_kept(&kept, &CloseReason::Ended).await;
+            }
+            SessionState::Open => {
+                found.insert(kept.id.clone());
+            }
+            SessionState::Opening | SessionState::Closed { .. } => {}
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// What was odd at the last look; what is odd twice in a row is acted upon.

@@ -273,6 +273,8 @@ fn refusal(status: u16, code: &str) -> Kind {
         }
         (401, _) => Kind::Login,
         (403, _) => Kind::Refused,
+        // The broker has answered: it is the database that fails.
+        (_, "database_unavailable" | "database_unprepared") => Kind::Failed,
         (502..=504, _) => Kind::Unreachable,
         _ => Kind::Failed,
     }

@@ -290,7 +290,9 @@ impl ForClient for broker::Error {
         let code = match self {
             Self::NoSession | Self::Over(_) => SqlState::INVALID_AUTHORIZATION,
             Self::OtherDatabase(_) | Self::UnknownDatabase { .. } => SqlState::INVALID_CATALOG_NAME,
-            Self::Database { .. } | Self::Skew(_) => SqlState::CANNOT_CONNECT_NOW,
+            Self::Database { .. } | Self::Unprepared { .. } | Self::Skew(_) => {
+                SqlState::CANNOT_CONNECT_NOW
+            }
             Self::Stopping => SqlState::ADMIN_SHUTDOWN,
             Self::Store(_) | Self::Log(_) => SqlState::IO_ERROR,
             Self::Internal => SqlState::INTERNAL_ERROR,

@@ -131,6 +131,7 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
     let address = listener.address().map_err(net::Error::Io)?;
     let gateway = advertised(&config, address);
     let mut registry = Registry::with_prefix("dbgate");
+    broker::metrics::register(&broker, &mut registry);
     let secret = gateway::secret::open(&config.data_dir, &*surroundings.entropy);
     let options = gateway::Options {
         broker: Arc::clone(&broker),

@@ -72,6 +72,7 @@ pub(crate) async fn run(_: &mut Ui, args: &Args) -> Result<(), Error> {
     let number = ended.wait().await;
     tracing::info!(signal = number, "stopping");
     running.stop().await;
+    tracing::info!("stopped");
     Ok(())
 }
 

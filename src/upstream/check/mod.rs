@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::model::session::SessionId;
 use crate::model::time::{Clock, Entropy};
 use crate::upstream::Error;
-use crate::upstream::admin::{Admin, Live};
+use crate::upstream::admin::{self, Admin, Live};
 use crate::upstream::quote::Identifier;
 use crate::upstream::role::name::Name;
 use crate::upstream::target::Target;
@@ -230,6 +230,19 @@ pub async fn run(ask: &Ask) -> Result<Report, Error> {
         version: release::show(live.version),
         items,
     })
+}
+
+/// The first right that the admin role lacks for that grant, if any.
+///
+/// # Errors
+/// When the database cannot be asked.
+pub async fn lacks(target: &Target, grant: Grant) -> Result<Option<Item>, Error> {
+    // A connection of its own: the rights are tried in a transaction.
+    let live = admin::open(target, &target.database).await?;
+    let tried = right::tried(&live, target, &BTreeSet::from([grant])).await?;
+    Ok(tried
+        .into_iter()
+        .find(|item| item.state == State::Missing && (live.group || item.item != "lease-group")))
 }
 
 /// What to say, and to mend, when the admin role does not get in.
