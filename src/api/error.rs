@@ -96,7 +96,7 @@ impl IntoResponse for Error {
 impl From<login::Error> for Error {
     fn from(error: login::Error) -> Self {
         let status = match &error {
-            login::Error::Store(store) => return Self::internal(store),
+            login::Error::Store(store) => return Self::from(store.clone()),
             login::Error::Identity(identity) if identity.is_outage() => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -121,7 +121,12 @@ impl From<audit::log::Error> for Error {
 
 impl From<store::Error> for Error {
     fn from(error: store::Error) -> Self {
-        Self::internal(&error)
+        tracing::error!(error = %chain(&error), "the state can't be used");
+        Self::unavailable(
+            "state_unavailable",
+            "the broker can't write down its state, so no session is opened or changed",
+        )
+        .hint("the broker resumes by itself; `/readyz` tells when")
     }
 }
 
@@ -131,7 +136,7 @@ impl From<broker::Error> for Error {
         let (status, code) = match &error {
             Broker::Denied(denial) => return Self::from(denial.as_ref().clone()),
             Broker::Log(_) => (StatusCode::SERVICE_UNAVAILABLE, "audit_unavailable"),
-            Broker::Store(store) => return Self::internal(store),
+            Broker::Store(store) => return Self::from(store.clone()),
             Broker::Internal => return Self::internal(&error),
             Broker::UnknownDatabase { .. } => (StatusCode::NOT_FOUND, "unknown_database"),
             Broker::NoSession | Broker::NoRequest(_) => (StatusCode::NOT_FOUND, "not_found"),
@@ -147,6 +152,7 @@ impl From<broker::Error> for Error {
             Broker::Database { .. } | Broker::Skew(_) => {
                 (StatusCode::BAD_GATEWAY, "database_unavailable")
             }
+            Broker::Unprepared { .. } => (StatusCode::BAD_GATEWAY, "database_unprepared"),
             Broker::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         let mut answer = Self::new(status, code, error.to_string());

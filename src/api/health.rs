@@ -16,17 +16,35 @@ pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: statements can run, which takes a log that can be written.
+/// `GET /readyz`: statements can run. That takes a log and a state that can be written, and a database; one database of
+/// several that is away is named, and the others go on.
 pub(super) async fn ready(
     extract::State(state): extract::State<Arc<State>>,
 ) -> (StatusCode, String) {
-    match state.log.readiness() {
-        Readiness::Ready => (StatusCode::OK, "ok\n".to_owned()),
-        Readiness::Failing { since, reason } => {
-            let text = format!("the audit log can't be written since {since}: {reason}\n");
-            (StatusCode::SERVICE_UNAVAILABLE, text)
-        }
+    let mut lines = Vec::new();
+    if let Readiness::Failing { since, reason } = state.log.readiness() {
+        lines.push(format!(
+            "the audit log can't be written since {since}: {reason}"
+        ));
     }
+    if let Some(reason) = state.broker.store().trouble() {
+        lines.push(format!("the state can't be written: {reason}"));
+    }
+    let away: Vec<_> = state.broker.away().collect();
+    let ready = lines.is_empty() && away.len() < state.broker.offered().count().max(1);
+    let named = away
+        .iter()
+        .map(|name| format!("the database `{name}` can't be used"));
+    lines.extend(named);
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    if lines.is_empty() {
+        lines.push("ok".to_owned());
+    }
+    (status, lines.join("\n") + "\n")
 }
 
 /// `GET /metrics`, in Prometheus' text format.

@@ -72,6 +72,74 @@ fn a_database_elsewhere_is_not_reached_in_clear() {
     );
 }
 
+/// What the reader of the file asks for: the words in quotes that follow its calls.
+fn keys() -> Vec<&'static str> {
+    const SOURCE: &str = include_str!("../broker.rs");
+    let calls = [
+        ".text(\"",
+        ".texts(\"",
+        ".table(\"",
+        ".tables(\"",
+        ".parsed(\"",
+        ".read(\"",
+        ".number(\"",
+        ".map(\"",
+        "&mut table, \"",
+    ];
+    let mut keys: Vec<&str> = calls
+        .iter()
+        .flat_map(|call| SOURCE.split(call).skip(1))
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    // One that stands on a line of its own.
+    keys.push("plain_text");
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+#[test]
+fn every_key_is_documented_and_every_documented_key_is_read() {
+    let text = include_str!("../../../docs/operations.md");
+    let rows: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
+        .map(|cell| cell.trim_matches(['*', '`', '[', ']']))
+        .collect();
+    let keys = keys();
+    assert!(keys.len() > 30, "{keys:?}");
+    for key in &keys {
+        assert!(
+            rows.contains(key),
+            "`{key}` is not in a table of docs/operations.md"
+        );
+    }
+    let table = text
+        .split("| key |")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    for line in table.lines().filter_map(|line| line.strip_prefix("| `")) {
+        let key = line.split('`').next().unwrap();
+        assert!(keys.contains(&key), "`{key}` is documented and not read");
+    }
+}
+
+#[test]
+fn the_documented_example_is_a_configuration() {
+    let text = include_str!("../../../docs/operations.md");
+    let example = text
+        .split("```toml\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    assert_eq!(problems(example), Vec::<String>::new());
+}
+
 #[test]
 fn a_file_that_is_no_toml_says_where() {
     let shown = problems("data_dir = \n[tls").join("\n");
