@@ -1,17 +1,46 @@
 //! What a client saw of a statement, bounded, with timing: written while it runs, replayed later.
 //!
 //! A transcript is JSON, one step a line: `{"t":0,"columns":["id","email"]}`, `{"t":812,"row":["1","a***"]}`,
-//! `{"t":900,"notice":"…"}`, and at the end `{"t":950,"omitted":12}` if there was no room for twelve rows. `t` is in
-//! microseconds since the statement was sent. Values are those the client received, after masking.
+//! `{"t":900,"notice":"…"}`, `{"t":901,"line":"1\ta***"}` for a line of `COPY`, and at the end `{"t":950,"omitted":12}` if there was no
+//! room for twelve rows. `t` is in microseconds since the statement was sent.
+//!
+//! **Invariant:** rows are taken from the very messages that go to the client, so that no value comes here before its mask.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::audit::event::private::Private;
+use crate::sql::catalog::Catalog;
+use crate::wire::backend::kind;
+use crate::wire::row::{self, DataRow, RowDescription};
+use crate::wire::value::{self, Type};
 
-/// Bytes of a transcript that are kept, unless the configuration says otherwise.
-pub const LIMIT: usize = 256 * 1024;
+/// Bytes of a value that are kept; what follows is told by its length.
+const CELL: usize = 8 * 1024;
+
+/// A message has its kind and its length in front.
+const HEADER: usize = 5;
+
+/// How much of what a client sees is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// Bytes of a transcript, about.
+    pub bytes: usize,
+    /// Rows of a statement.
+    pub rows: u64,
+}
+
+impl Default for Limit {
+    /// Enough for what a person looks at; a long export is told by its number of rows.
+    fn default() -> Self {
+        Self {
+            bytes: 256 * 1024,
+            rows: 500,
+        }
+    }
+}
 
 /// One step of a transcript.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,37 +60,55 @@ pub enum What {
     Columns(Vec<String>),
     /// A row; `None` is NULL.
     Row(Vec<Option<String>>),
+    /// A line of `COPY`, without its end; in binary format as hex.
+    Line(String),
     /// A notice.
     Notice(String),
     /// Rows and notices that found no room.
     Omitted(u64),
 }
 
+/// A step as it is written, without a copy of what it shows.
+#[derive(Serialize)]
+struct Written<'a> {
+    t: u64,
+    #[serde(flatten)]
+    what: Seen<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Seen<'a> {
+    Columns(Vec<&'a str>),
+    Row(Vec<Option<Cow<'a, str>>>),
+    Line(Cow<'a, str>),
+    Notice(Cow<'a, str>),
+    Omitted(u64),
+}
+
 /// How a column's values come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Format {
-    /// The type's OID.
-    pub type_oid: u32,
-    /// In binary.
-    pub binary: bool,
+struct Format {
+    kind: Option<Type>,
+    format: row::Format,
 }
 
 /// Writes a transcript.
 #[derive(Debug)]
 pub struct Recorder {
-    text: String,
-    limit: usize,
+    text: Vec<u8>,
+    limit: Limit,
     formats: Vec<Format>,
     omitted: u64,
     last: u64,
 }
 
 impl Recorder {
-    /// A transcript of at most about `limit` bytes.
+    /// A transcript within that limit.
     #[must_use]
-    pub const fn new(limit: usize) -> Self {
+    pub const fn new(limit: Limit) -> Self {
         Self {
-            text: String::new(),
+            text: Vec::new(),
             limit,
             formats: Vec::new(),
             omitted: 0,
@@ -69,86 +116,122 @@ impl Recorder {
         }
     }
 
-    /// Whether rows still find room; if not, [`Recorder::skip`] is cheaper than [`Recorder::row`].
+    /// Whether rows still find room; if not, [`Recorder::skip`] is cheaper than [`Recorder::sent`].
     #[must_use]
     pub const fn has_room(&self) -> bool {
-        self.text.len() < self.limit
+        self.limit.rows > 0 && self.text.len() < self.limit.bytes
     }
 
-    /// The columns of the rows that follow.
-    pub fn columns(&mut self, at: Duration, columns: Vec<(String, Format)>) {
-        let (names, formats) = columns.into_iter().unzip();
-        self.formats = formats;
-        self.step(at, What::Columns(names));
+    /// Bytes it holds.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.text.len()
     }
 
-    /// A row as the client receives it.
-    pub fn row<'a>(&mut self, at: Duration, values: impl Iterator<Item = Option<&'a [u8]>>) {
-        if !self.has_room() {
-            self.skip(at, 1);
-            return;
-        }
-        // A value longer than all the room is cut before it is copied.
-        let room = self.limit;
-        let values = values
-            .enumerate()
-            .map(|(column, value)| value.map(|value| self.show(column, value, room)))
+    /// Nothing more finds room. What came after a gap would look as if nothing were missing.
+    pub const fn close(&mut self) {
+        self.limit = Limit { bytes: 0, rows: 0 };
+    }
+
+    /// The columns of the rows that follow; told once, however often they are described.
+    pub fn columns(&mut self, at: Duration, columns: &RowDescription, catalog: &Catalog) {
+        let is_new = self.formats.is_empty();
+        self.formats = columns
+            .fields
+            .iter()
+            .map(|field| Format {
+                kind: type_of(field.type_oid, catalog),
+                format: field.format,
+            })
             .collect();
-        self.step(at, What::Row(values));
+        if is_new && self.has_room() {
+            let names = columns.fields.iter().map(|field| field.name.as_str());
+            self.step(at, Seen::Columns(names.collect()));
+        }
+    }
+
+    /// Messages with rows or lines of `COPY`, as they were sent to the client; `rows` counts them. The last one may be incomplete.
+    pub fn sent(&mut self, at: Duration, messages: &[u8], rows: u64) {
+        let mut rest = messages;
+        let mut left = rows;
+        while left > 0
+            && self.has_room()
+            && let Some((message, after)) = split(rest)
+        {
+            self.message(at, message);
+            left -= 1;
+            rest = after;
+        }
+        self.skip(at, left);
     }
 
     /// A notice as the client receives it.
     pub fn notice(&mut self, at: Duration, text: &str) {
-        self.step(at, What::Notice(text.to_owned()));
+        if self.has_room() {
+            self.step(at, Seen::Notice(clipped(text.as_bytes())));
+        }
     }
 
     /// Rows that were not looked at.
     pub fn skip(&mut self, at: Duration, rows: u64) {
-        self.omitted += rows;
-        self.last = micros(at);
+        if rows > 0 {
+            self.omitted = self.omitted.saturating_add(rows);
+            self.last = micros(at);
+            self.close();
+        }
     }
 
     /// The transcript; nothing if the client saw nothing.
     #[must_use]
-    pub fn finish(mut self) -> Option<Private> {
-        if self.omitted > 0 {
-            let step = Step {
+    pub fn finish(&mut self) -> Option<Private> {
+        let omitted = std::mem::take(&mut self.omitted);
+        if omitted > 0 {
+            let step = Written {
                 t: self.last,
-                what: What::Omitted(self.omitted),
+                what: Seen::Omitted(omitted),
             };
-            self.put(&step);
+            // A map with such keys can be written, and memory takes it.
+            serde_json::to_writer(&mut self.text, &step).ok();
+            self.text.push(b'\n');
         }
-        (!self.text.is_empty()).then(|| self.text.into())
+        self.close();
+        let text = String::from_utf8(std::mem::take(&mut self.text)).ok()?;
+        (!text.is_empty()).then(|| text.into())
     }
 
-    fn step(&mut self, at: Duration, what: What) {
-        let step = Step {
+    fn message(&mut self, at: Duration, message: &[u8]) {
+        let (kind, body) = match message.split_at_checked(HEADER) {
+            Some(([kind, ..], body)) => (*kind, body),
+            _ => return,
+        };
+        self.limit.rows -= 1;
+        match kind {
+            kind::DATA_ROW => {
+                let Ok(row) = DataRow::decode(body) else {
+                    return;
+                };
+                let formats = std::mem::take(&mut self.formats);
+                let values = row.values().enumerate();
+                let values =
+                    values.map(|(column, value)| Some(shown(value?, formats.get(column).copied())));
+                self.step(at, Seen::Row(values.collect()));
+                self.formats = formats;
+            }
+            _ => self.step(at, Seen::Line(line(body))),
+        }
+    }
+
+    fn step(&mut self, at: Duration, what: Seen<'_>) {
+        let step = Written {
             t: micros(at),
             what,
         };
         let before = self.text.len();
-        self.put(&step);
-        if self.text.len() > self.limit {
+        serde_json::to_writer(&mut self.text, &step).ok();
+        self.text.push(b'\n');
+        if self.text.len() > self.limit.bytes {
             self.text.truncate(before);
             self.skip(at, 1);
-            // What comes after a gap would look as if nothing were missing.
-            self.limit = before;
-        }
-    }
-
-    fn put(&mut self, step: &Step) {
-        // Neither a map with odd keys nor anything else in a step can fail to be written.
-        if let Ok(line) = serde_json::to_string(step) {
-            self.text.push_str(&line);
-            self.text.push('\n');
-        }
-    }
-
-    fn show(&self, column: usize, value: &[u8], room: usize) -> String {
-        let value = value.get(..room).unwrap_or(value);
-        match self.formats.get(column) {
-            Some(format) if format.binary => binary(format.type_oid, value),
-            Some(_) | None => String::from_utf8_lossy(value).into_owned(),
         }
     }
 }
@@ -162,52 +245,85 @@ pub fn parse(transcript: &str) -> Vec<Step> {
         .collect()
 }
 
+/// The first message, and what follows it.
+fn split(messages: &[u8]) -> Option<(&[u8], &[u8])> {
+    let length = messages.get(1..)?.first_chunk()?;
+    let total = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    messages.split_at_checked(total.checked_add(1)?)
+}
+
 fn micros(at: Duration) -> u64 {
     u64::try_from(at.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// Common types in binary as PostgreSQL would write them; others as hex.
-fn binary(type_oid: u32, value: &[u8]) -> String {
-    let shown = match type_oid {
-        16 => value
-            .first()
-            .map(|byte| if *byte == 0 { "f" } else { "t" }.to_owned()),
-        21 => value
-            .try_into()
-            .ok()
-            .map(|value| i16::from_be_bytes(value).to_string()),
-        23 => value
-            .try_into()
-            .ok()
-            .map(|value| i32::from_be_bytes(value).to_string()),
-        26 => value
-            .try_into()
-            .ok()
-            .map(|value| u32::from_be_bytes(value).to_string()),
-        20 => value
-            .try_into()
-            .ok()
-            .map(|value| i64::from_be_bytes(value).to_string()),
-        700 => value
-            .try_into()
-            .ok()
-            .map(|value| f32::from_be_bytes(value).to_string()),
-        701 => value
-            .try_into()
-            .ok()
-            .map(|value| f64::from_be_bytes(value).to_string()),
-        18 | 19 | 25 | 114 | 1042 | 1043 | 705 => String::from_utf8(value.to_vec()).ok(),
-        3802 => value
-            .split_first()
-            .and_then(|(_, json)| String::from_utf8(json.to_vec()).ok()),
-        _ => None,
-    };
-    shown.unwrap_or_else(|| {
-        use std::fmt::Write;
-        value.iter().fold("\\x".to_owned(), |mut hex, byte| {
-            // Writing to a string cannot fail.
-            write!(hex, "{byte:02x}").ok();
-            hex
-        })
-    })
+/// The type behind an OID, of which values in binary can be read: domains are what they are made of, labels of enums are text.
+fn type_of(oid: u32, catalog: &Catalog) -> Option<Type> {
+    /// Domains over domains over … end here.
+    const DEEPEST: usize = 32;
+    let mut oid = oid;
+    for _ in 0..DEEPEST {
+        if let Some(kind) = Type::of_oid(oid) {
+            return Some(kind);
+        }
+        let found = catalog.types.get(&oid)?;
+        match found.kind {
+            'e' => return Some(Type::Text),
+            'b' if found.name.name == "citext" => return Some(Type::Text),
+            'd' => oid = found.base,
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// A value as text: those in binary as PostgreSQL would write them, or as hex.
+fn shown(value: &[u8], format: Option<Format>) -> Cow<'_, str> {
+    match format {
+        Some(Format {
+            kind,
+            format: row::Format::Binary,
+        }) => {
+            let mut text = String::new();
+            match kind.and_then(|kind| value::decode(kind, value, &mut text)) {
+                Some(()) => clipped(text.as_bytes()).into_owned().into(),
+                None => hex(value).into(),
+            }
+        }
+        Some(_) | None => clipped(value),
+    }
+}
+
+/// A line without its end; what is no text, as hex.
+fn line(body: &[u8]) -> Cow<'_, str> {
+    let end = body.strip_suffix(b"\n").unwrap_or(body);
+    match str::from_utf8(end) {
+        Ok(_) if !end.contains(&0) => clipped(end),
+        _ => hex(body).into(),
+    }
+}
+
+/// Text that is not longer than is kept of it.
+fn clipped(text: &[u8]) -> Cow<'_, str> {
+    match text.get(..CELL) {
+        Some(kept) if text.len() > CELL => {
+            let kept = String::from_utf8_lossy(kept);
+            let kept = kept.trim_end_matches(char::REPLACEMENT_CHARACTER);
+            format!("{kept}… ({} bytes)", text.len()).into()
+        }
+        _ => String::from_utf8_lossy(text),
+    }
+}
+
+fn hex(value: &[u8]) -> String {
+    use std::fmt::Write;
+    let kept = value.get(..CELL / 2).unwrap_or(value);
+    let mut hex = kept.iter().fold("\\x".to_owned(), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        write!(hex, "{byte:02x}").ok();
+        hex
+    });
+    if kept.len() < value.len() {
+        write!(hex, "… ({} bytes)", value.len()).ok();
+    }
+    hex
 }

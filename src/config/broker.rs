@@ -35,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who is told of requests.
     pub webhook: Option<Webhook>,
+    /// How much of what clients see is kept in the log.
+    pub transcript: Transcript,
 }
 
 /// Where the broker listens and what clients are told.
@@ -138,6 +140,15 @@ pub struct Limits {
     pub token: Duration,
 }
 
+/// How much of what the client saw of a statement is kept in the log; what is not set is up to the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Transcript {
+    /// Bytes; 0 keeps nothing.
+    pub bytes: Option<usize>,
+    /// Rows; 0 keeps nothing.
+    pub rows: Option<u64>,
+}
+
 /// Who is told when something waits for an approval.
 #[derive(Debug, Clone)]
 pub struct Webhook {
@@ -192,6 +203,8 @@ pub fn parse(source: &Source, base: &Path) -> Result<Config, Problems> {
     let webhook = top
         .table("webhook", &mut problems)
         .and_then(|table| read_webhook(table, base, &mut problems));
+    let transcript = top.table("transcript", &mut problems);
+    let transcript = transcript.map(|table| read_transcript(table, &mut problems));
     top.finish(&mut problems);
     let (Some(data_dir), Some(listen), Some(tls)) = (data_dir, listen, tls) else {
         return Err(problems.or(()).err().unwrap_or_default());
@@ -209,6 +222,7 @@ pub fn parse(source: &Source, base: &Path) -> Result<Config, Problems> {
         databases,
         limits,
         webhook,
+        transcript: transcript.unwrap_or_default(),
     })
 }
 
@@ -428,6 +442,18 @@ fn read_webhook(mut table: Table<'_>, base: &Path, problems: &mut Problems) -> O
         url: url?,
         secret_file: base.join(secret_file?),
     })
+}
+
+fn read_transcript(mut table: Table<'_>, problems: &mut Problems) -> Transcript {
+    /// A longer text would be cut by the log.
+    const MOST: u64 = 1024 * 1024;
+    let bytes = table.number("bytes", 0..MOST + 1, problems);
+    let rows = table.number("rows", 0..1_000_000_001, problems);
+    table.finish(problems);
+    Transcript {
+        bytes: bytes.and_then(|bytes| usize::try_from(bytes).ok()),
+        rows,
+    }
 }
 
 /// One of a few words.

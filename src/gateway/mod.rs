@@ -32,6 +32,7 @@ use prometheus_client::registry::Registry as Counters;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::audit::event::{Action, Client, Context, Event};
+use crate::audit::recording::Limit;
 use crate::broker::Broker;
 use crate::config::broker::PlainText;
 use crate::gateway::budget::Budgets;
@@ -63,6 +64,8 @@ pub struct Options {
     pub entropy: Arc<dyn Entropy>,
     /// What masked tokens are made with.
     pub secret: Secret<[u8; 32]>,
+    /// How much of what clients see is kept for the log.
+    pub transcript: Limit,
 }
 
 /// The gateway.
@@ -74,6 +77,7 @@ pub struct Gateway {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     secret: Secret<[u8; 32]>,
+    transcript: Limit,
     metrics: Metrics,
     cancels: Arc<Registry>,
     budgets: Budgets,
@@ -94,6 +98,7 @@ impl Gateway {
             clock,
             entropy: options.entropy,
             secret: options.secret,
+            transcript: options.transcript,
             metrics: Metrics::register(counters),
             cancels: Arc::new(cancels),
             budgets: Budgets::default(),

@@ -143,6 +143,7 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
             path: config.data_dir.join("mask.key"),
             source,
         })?,
+        transcript: targets::transcript(&config),
     };
     let gate = Arc::new(gateway::Gateway::new(options, &mut registry));
     let api = Arc::new(api::State {

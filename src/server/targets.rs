@@ -1,5 +1,6 @@
 //! The configuration's databases and webhook, with their files read.
 
+use crate::audit::recording::Limit;
 use crate::broker::request::webhook;
 use crate::config::broker::{Config, Database, UpstreamTls};
 use crate::model::name::DatabaseName;
@@ -31,6 +32,15 @@ pub(super) fn webhook(config: &Config) -> Result<Option<webhook::Options>, Error
         url: hook.url.clone(),
         secret,
     }))
+}
+
+/// How much of what clients see is kept in the log.
+pub(super) fn transcript(config: &Config) -> Limit {
+    let default = Limit::default();
+    Limit {
+        bytes: config.transcript.bytes.unwrap_or(default.bytes),
+        rows: config.transcript.rows.unwrap_or(default.rows),
+    }
 }
 
 fn target(name: &DatabaseName, database: &Database) -> Result<Target, Error> {

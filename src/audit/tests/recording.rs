@@ -2,61 +2,182 @@
 
 use std::time::Duration;
 
-use crate::audit::recording::{Format, Recorder, What, parse};
+use crate::audit::recording::{Limit, Recorder, Step, What, parse};
+use crate::sql::catalog::{Catalog, Parts};
+use crate::wire::row::{Builder, Field, Format, RowDescription};
 
-fn column(name: &str, type_oid: u32, binary: bool) -> (String, Format) {
-    (name.to_owned(), Format { type_oid, binary })
+fn field(name: &str, type_oid: u32, format: Format) -> Field {
+    Field {
+        name: name.to_owned(),
+        table: 0,
+        column: 0,
+        type_oid,
+        size: -1,
+        modifier: -1,
+        format,
+    }
+}
+
+fn recorder(limit: Limit, fields: Vec<Field>) -> Recorder {
+    let mut recorder = Recorder::new(limit);
+    let catalog = Catalog::new(Parts::default());
+    let columns = RowDescription { fields };
+    recorder.columns(Duration::from_micros(5), &columns, &catalog);
+    // Described twice, told once.
+    recorder.columns(Duration::from_micros(6), &columns, &catalog);
+    recorder
+}
+
+fn row(values: &[Option<&[u8]>]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut builder = Builder::new(&mut bytes, values.len()).unwrap();
+    for value in values {
+        builder.push(*value).unwrap();
+    }
+    builder.finish().unwrap();
+    bytes
+}
+
+fn line(body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap();
+    [b"d", &length.to_be_bytes()[..], body].concat()
+}
+
+fn finish(mut recorder: Recorder) -> Vec<Step> {
+    let text = recorder.finish().unwrap();
+    assert_eq!(recorder.finish(), None);
+    parse(text.text().unwrap())
+}
+
+fn texts(values: &[Option<&str>]) -> What {
+    What::Row(values.iter().map(|v| v.map(str::to_owned)).collect())
 }
 
 #[test]
 fn steps_come_back_with_their_times() {
-    let mut recorder = Recorder::new(10_000);
-    recorder.columns(
-        Duration::from_micros(5),
-        vec![column("id", 23, true), column("e", 25, false)],
-    );
-    recorder.row(
-        Duration::from_micros(9),
-        [Some(&[0, 0, 1, 0][..]), Some(b"a***@x")].into_iter(),
-    );
-    recorder.row(
-        Duration::from_micros(12),
-        [None, Some(&b"\x1b[31m\xff"[..])].into_iter(),
-    );
+    let fields = vec![
+        field("id", 23, Format::Binary),
+        field("e", 25, Format::Text),
+    ];
+    let mut recorder = recorder(Limit::default(), fields);
+    // A run of messages, as they are forwarded together.
+    let run = [
+        row(&[Some(&[0, 0, 1, 0]), Some(b"a***@x")]),
+        row(&[None, Some(b"\x1b[31m\xff")]),
+    ];
+    recorder.sent(Duration::from_micros(9), &run.concat(), 2);
     recorder.notice(Duration::from_micros(20), "row limit reached");
-    let text = recorder.finish().unwrap();
-    let steps = parse(text.text().unwrap());
+    let steps = finish(recorder);
     let times: Vec<u64> = steps.iter().map(|step| step.t).collect();
-    assert_eq!(times, [5, 9, 12, 20]);
-    let row = What::Row(vec![Some("256".to_owned()), Some("a***@x".to_owned())]);
-    assert_eq!(steps[1].what, row);
-    let row = What::Row(vec![None, Some("\u{1b}[31m\u{fffd}".to_owned())]);
-    assert_eq!(steps[2].what, row);
+    assert_eq!(times, [5, 9, 9, 20]);
+    assert_eq!(steps[1].what, texts(&[Some("256"), Some("a***@x")]));
+    let escaped = texts(&[None, Some("\u{1b}[31m\u{fffd}")]);
+    assert_eq!(steps[2].what, escaped);
+}
+
+#[test]
+fn values_in_binary_are_shown_as_text_or_as_hex() {
+    for (type_oid, value, expected) in [
+        (16, &[1][..], "t"),
+        (20, &[0, 0, 0, 0, 0, 0, 0, 9], "9"),
+        (1082, &[0, 0, 0, 1], "2000-01-02"),
+        (2950, &[0x11; 16], "11111111-1111-1111-1111-111111111111"),
+        (3802, b"\x01{}", "{}"),
+        (25, b"abc", "abc"),
+        (1007, &[0, 1], "\\x0001"),
+        (23, &[1], "\\x01"),
+    ] {
+        let fields = vec![field("v", type_oid, Format::Binary)];
+        let mut recorder = recorder(Limit::default(), fields);
+        recorder.sent(Duration::ZERO, &row(&[Some(value)]), 1);
+        let steps = finish(recorder);
+        assert_eq!(steps[1].what, texts(&[Some(expected)]), "{type_oid}");
+    }
+}
+
+#[test]
+fn lines_of_copy_are_kept_without_their_end() {
+    let mut recorder = Recorder::new(Limit::default());
+    let run = [line(b"1\ta***\n"), line(b"PGCOPY\n\xff\r\n\0\0")].concat();
+    recorder.sent(Duration::ZERO, &run, 2);
+    let steps = finish(recorder);
+    assert_eq!(steps[0].what, What::Line("1\ta***".to_owned()));
+    let binary = What::Line("\\x5047434f50590aff0d0a0000".to_owned());
+    assert_eq!(steps[1].what, binary);
 }
 
 #[test]
 fn a_long_result_is_bounded_and_says_what_is_missing() {
-    let mut recorder = Recorder::new(1000);
-    recorder.columns(Duration::ZERO, vec![column("a", 25, false)]);
-    for number in 0..500_u64 {
-        let value = vec![b'x'; if number == 30 { 100_000 } else { 10 }];
-        recorder.row(
-            Duration::from_micros(number),
-            [Some(&value[..])].into_iter(),
-        );
+    for (limit, cell) in [
+        (
+            Limit {
+                bytes: 1000,
+                rows: 1_000_000,
+            },
+            10,
+        ),
+        (
+            Limit {
+                bytes: 1_000_000,
+                rows: 7,
+            },
+            10,
+        ),
+        (
+            Limit {
+                bytes: 20_000,
+                rows: 1_000_000,
+            },
+            1_000_000,
+        ),
+        (Limit { bytes: 0, rows: 0 }, 10),
+    ] {
+        let mut recorder = recorder(limit, vec![field("a", 25, Format::Text)]);
+        let value = vec![b'x'; cell];
+        let row = row(&[Some(&value)]);
+        for number in 0..500_u64 {
+            recorder.sent(Duration::from_micros(number), &row, 1);
+        }
+        let text = recorder.finish().unwrap();
+        let text = text.text().unwrap();
+        assert!(text.len() < limit.bytes + 100, "{limit:?} {}", text.len());
+        let steps = parse(text);
+        let rows = steps.iter().filter(|s| matches!(s.what, What::Row(_)));
+        let rows = rows.count() as u64;
+        assert!(rows <= limit.rows, "{limit:?}: {rows}");
+        assert_eq!(rows > 0, limit.rows > 0, "{limit:?}: {rows}");
+        assert_eq!(steps.last().unwrap().what, What::Omitted(500 - rows));
     }
-    let text = recorder.finish().unwrap();
-    let text = text.text().unwrap();
-    assert!(text.len() < 1100, "{}", text.len());
-    let steps = parse(text);
-    let rows = steps
-        .iter()
-        .filter(|step| matches!(step.what, What::Row(_)))
-        .count();
-    assert_eq!(steps.last().unwrap().what, What::Omitted(500 - rows as u64));
+}
+
+#[test]
+fn after_a_gap_nothing_is_kept() {
+    let mut recorder = recorder(Limit::default(), vec![field("a", 25, Format::Text)]);
+    let whole = row(&[Some(b"one")]);
+    let cut = &whole[..whole.len() - 1];
+    // The second message of the run is not there as a whole.
+    recorder.sent(Duration::ZERO, &[&whole, cut].concat(), 2);
+    recorder.sent(Duration::ZERO, &whole, 1);
+    let steps = finish(recorder);
+    assert_eq!(steps.len(), 3, "{steps:?}");
+    assert_eq!(steps[2].what, What::Omitted(2));
+}
+
+#[test]
+fn a_long_value_is_cut_and_its_length_is_told() {
+    let mut recorder = recorder(Limit::default(), vec![field("a", 25, Format::Text)]);
+    let value = "ä".repeat(50_000);
+    recorder.sent(Duration::ZERO, &row(&[Some(value.as_bytes())]), 1);
+    let steps = finish(recorder);
+    let What::Row(values) = &steps[1].what else {
+        panic!("{steps:?}");
+    };
+    let shown = values[0].as_ref().unwrap();
+    assert!(shown.ends_with("ä… (100000 bytes)"), "{}", &shown[8000..]);
+    assert!(shown.len() < 8300);
 }
 
 #[test]
 fn nothing_seen_is_no_transcript() {
-    assert_eq!(Recorder::new(10).finish(), None);
+    assert_eq!(Recorder::new(Limit::default()).finish(), None);
 }

@@ -28,7 +28,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SPAN", default_value = "2s", value_parser = parse_span)]
     max_pause: Duration,
 
-    /// No pauses at all
+    /// No pauses at all; without a terminal there are none either
     #[arg(long)]
     no_wait: bool,
 }
@@ -47,14 +47,18 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
             .iter()
             .try_for_each(|record| ui.json("dbgate.audit.event/1", record));
     }
-    let mut before: Option<Timestamp> = None;
-    for scene in scenes(&records) {
+    let scenes = scenes(&records);
+    let began = scenes.first().map(|scene| scene.at);
+    let mut before = began;
+    let waits = ui.is_terminal() && !args.no_wait;
+    for scene in scenes {
         let pause = before.map_or(Duration::ZERO, |before| before.until(scene.at));
         before = Some(scene.at);
-        if !args.no_wait {
+        if waits {
             tokio::time::sleep(pause.div_f64(args.speed).min(args.max_pause)).await;
         }
-        ui.print(&scene.text)?;
+        let since = began.map_or(Duration::ZERO, |began| began.until(scene.at));
+        ui.print(&format!("{:>9.3}  {}", since.as_secs_f64(), scene.text))?;
     }
     Ok(())
 }
@@ -118,6 +122,7 @@ fn results(scenes: &mut Vec<Scene>, view: View<'_>, start: Timestamp, tag: &str)
         let text = match step.what {
             What::Columns(names) => cells(names.iter().map(|name| Some(name.as_str()))),
             What::Row(values) => cells(values.iter().map(Option::as_deref)),
+            What::Line(line) => escape::line(&line).into_owned(),
             What::Notice(text) => format!("NOTICE: {}", escape::line(&text)),
             What::Omitted(count) => format!("({count} more were not recorded)"),
         };

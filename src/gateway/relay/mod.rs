@@ -228,7 +228,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         Ok(moved)
     }
 
-    /// Passes rows on unread where they need no look.
+    /// Passes rows on in bulk where they need no mask; what the log keeps of them is copied on the way.
     fn forward_rows(&mut self) -> Result<bool, End> {
         let room = match self.session.room() {
             Some(room) => room.rows,
@@ -244,8 +244,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         let Some(run) = run.map_err(session::Error::UpstreamWire)? else {
             return Ok(false);
         };
-        let bytes = u64::try_from(run.bytes.len()).unwrap_or(u64::MAX);
-        self.session.forwarded(run.frames, bytes, &mut self.out);
+        self.session.forwarded(&run, &mut self.out);
         // What was said before goes first.
         self.post();
         self.client.framed.forward(run.bytes);
@@ -315,7 +314,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         self.upstream.written();
         for act in std::mem::take(&mut self.out.acts) {
             match act {
-                Act::Finished(report) => self.report(&report),
+                Act::Finished(report) => self.report(*report),
                 Act::CancelUpstream => self.cancel_upstream(),
                 Act::Shown(shown) => self.budget.shown().merge(&shown),
             }

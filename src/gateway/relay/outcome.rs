@@ -9,26 +9,23 @@ use crate::wire::error::Fields;
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     /// Records what came of a statement whose intent is on record.
-    pub(super) fn report(&mut self, report: &Report) {
+    pub(super) fn report(&mut self, report: Report) {
         self.statements = self.statements.saturating_add(1);
         self.gateway.metrics.finished(&report.outcome, report.sent);
         let ran = Ran {
             intent: report.intent,
-            rows: rows(report),
+            rows: rows(&report),
             bytes: report.sent.bytes,
             micros: u64::try_from(report.took.as_micros()).unwrap_or(u64::MAX),
-            masked: report.masked.clone(),
-            transcript: None,
+            masked: report.masked,
+            transcript: report.transcript,
         };
-        let action = match &report.outcome {
-            Outcome::Done(tag) => Action::StatementFinished {
-                ran,
-                tag: tag.clone(),
-            },
+        let action = match report.outcome {
+            Outcome::Done(tag) => Action::StatementFinished { ran, tag },
             Outcome::Failed(fields) | Outcome::Stopped(fields) => Action::StatementFailed {
                 ran,
                 sqlstate: fields.code.to_string(),
-                error: said(fields).into(),
+                error: said(&fields).into(),
             },
             Outcome::Skipped => Action::StatementFailed {
                 ran,
@@ -47,7 +44,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
 /// The rows the client received, or that were written: a tag ends with their number.
 fn rows(report: &Report) -> u64 {
     match &report.outcome {
-        Outcome::Done(tag) if report.sent.rows == 0 => tag
+        // Messages of a `COPY` are not only rows: there are headers, too.
+        Outcome::Done(tag) if report.sent.rows == 0 || tag.starts_with("COPY ") => tag
             .rsplit(' ')
             .next()
             .and_then(|count| count.parse().ok())

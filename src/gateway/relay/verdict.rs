@@ -256,6 +256,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             catalog: Arc::clone(&view.catalog),
             subject: Arc::clone(&self.subject),
             keys: Arc::clone(&self.keys),
+            kept: self.gateway.transcript,
         };
         Ok(Run::new(recorded, lens, self.gateway.clock.monotonic()))
     }

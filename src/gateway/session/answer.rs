@@ -8,7 +8,7 @@ use crate::gateway::session::{Act, Error, Mode, Outbox, Pipeline, Session, Via, 
 use crate::sql::footprint::{Effect, Kind};
 use crate::wire::backend::{Message, TransactionStatus, kind};
 use crate::wire::error::Fields;
-use crate::wire::frame::Frame;
+use crate::wire::frame::{self, Frame};
 
 impl Session {
     /// Takes a message of the upstream.
@@ -77,14 +77,18 @@ impl Session {
         self.runs.get(self.current()?)?.room()
     }
 
-    /// Rows were forwarded unread.
-    pub fn forwarded(&mut self, rows: u64, bytes: u64, out: &mut Outbox) {
-        let Some(run) = self.current().and_then(|id| self.runs.get_mut(id)) else {
+    /// Rows were forwarded unmasked.
+    pub fn forwarded(&mut self, rows: &frame::Run, out: &mut Outbox) {
+        let (now, Some(id)) = (self.now, self.current()) else {
             return;
         };
-        if !run.passes(rows, bytes) {
-            out.acts.push(Act::CancelUpstream);
-        }
+        self.runs.keeping(id, |run| {
+            let bytes = u64::try_from(rows.bytes.len()).unwrap_or(u64::MAX);
+            if !run.passes(rows.frames, bytes) {
+                out.acts.push(Act::CancelUpstream);
+            }
+            run.saw(now, &rows.bytes, rows.frames);
+        });
     }
 
     /// When the statement under way must have ended.
@@ -230,7 +234,7 @@ impl Session {
         };
         let portal = matches!(self.ledger.front(), Some(Owed::DescribePortal(..)));
         let refused = match self.runs.get_mut(run) {
-            Some(known) => known.describe(rows).err(),
+            Some(known) => known.describe(rows, self.now).err(),
             None => return Err(Error::OutOfOrder),
         };
         if portal {
@@ -262,15 +266,23 @@ impl Session {
         let Some(id) = self.current() else {
             return Err(Error::Upstream("a row out of place"));
         };
-        let muted = self.voice == Voice::Muted;
-        let Some(run) = self.runs.get_mut(id) else {
-            return Err(Error::OutOfOrder);
-        };
-        if muted || run.stopped().is_some() {
-            return Ok(());
-        }
-        if !run.row(frame, &mut out.client).map_err(Error::Upstream)? {
-            out.acts.push(Act::CancelUpstream);
+        self.pass_row(id, frame, out)
+    }
+
+    fn pass_row(&mut self, id: RunId, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        let (muted, now) = (self.voice == Voice::Muted, self.now);
+        let passed = self.runs.keeping(id, |run| {
+            if muted || run.stopped().is_some() {
+                return Ok(true);
+            }
+            run.row(frame, now, &mut out.client)
+        });
+        match passed {
+            None => return Err(Error::OutOfOrder),
+            Some(passed) if !passed.map_err(Error::Upstream)? => {
+                out.acts.push(Act::CancelUpstream);
+            }
+            Some(_) => {}
         }
         Ok(())
     }
@@ -422,16 +434,10 @@ impl Session {
     }
 
     fn copy_row(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
-        let Some(run) = self.current().and_then(|id| self.runs.get_mut(id)) else {
+        let Some(id) = self.current() else {
             return Err(Error::Upstream("CopyData out of place"));
         };
-        if self.voice == Voice::Muted || run.stopped().is_some() {
-            return Ok(());
-        }
-        if !run.row(frame, &mut out.client).map_err(Error::Upstream)? {
-            out.acts.push(Act::CancelUpstream);
-        }
-        Ok(())
+        self.pass_row(id, frame, out)
     }
 
     fn ready_for_query(
@@ -480,6 +486,11 @@ impl Session {
             Message::NoticeResponse(fields) => {
                 let fields = self.guarded_report(fields);
                 reply::write_notice(&fields, &mut out.client);
+                let now = self.now;
+                if let Some(id) = self.current() {
+                    self.runs
+                        .keeping(id, |run| run.noticed(now, &fields.message));
+                }
             }
             Message::ParameterStatus { name, value } => {
                 if is_broken(name, value) {

@@ -35,6 +35,9 @@ use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
 use crate::wire::frontend::{self, Message};
 
+/// Bytes of transcripts that statements of one connection may hold before their ends: a client may open any number of portals.
+const MOST_KEPT: usize = 4 * 1024 * 1024;
+
 /// Why the connection cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -184,6 +187,8 @@ enum Voice {
 struct Runs {
     by_id: HashMap<RunId, Run>,
     last: u64,
+    /// Bytes that are kept for the log by runs that have not ended.
+    kept: usize,
 }
 
 impl Session {
@@ -461,12 +466,25 @@ impl Runs {
         self.by_id.get_mut(&id)
     }
 
+    /// Does something that may keep more for the log, as long as all of them together do not keep too much.
+    fn keeping<T>(&mut self, id: RunId, work: impl FnOnce(&mut Run) -> T) -> Option<T> {
+        let run = self.by_id.get_mut(&id)?;
+        if self.kept > MOST_KEPT {
+            run.keep_no_more();
+        }
+        let before = run.kept();
+        let done = work(run);
+        self.kept += run.kept().saturating_sub(before);
+        Some(done)
+    }
+
     /// Reports what came of a run, once.
     fn finish(&mut self, id: RunId, outcome: Outcome, now: Duration, out: &mut Outbox) {
         let Some(run) = self.by_id.get_mut(&id) else {
             return;
         };
         out.acts.extend(run.take_shown().map(Act::Shown));
+        self.kept = self.kept.saturating_sub(run.kept());
         if let Some(report) = run.finish(outcome, now) {
             out.acts.push(Act::Finished(Box::new(report)));
         }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::audit::Recorded;
 use crate::audit::event;
+use crate::audit::event::private::Private;
+use crate::audit::recording::{Limit, Recorder};
 use crate::gateway::intent::Intent;
 use crate::gateway::reply::{self, ForClient};
 use crate::mask::copy::Lines;
@@ -44,6 +46,7 @@ pub struct Run {
     reported: bool,
     decided: Duration,
     line: Vec<u8>,
+    recorder: Recorder,
 }
 
 /// What the rows of a statement are looked at through.
@@ -57,6 +60,8 @@ pub struct Lens {
     pub subject: Arc<Subject>,
     /// Keys of tokens.
     pub keys: Arc<Keys>,
+    /// How much of what the client sees is kept for the log.
+    pub kept: Limit,
 }
 
 impl Lens {
@@ -122,6 +127,8 @@ pub struct Report {
     pub took: Duration,
     /// What was masked, with how many values.
     pub masked: Vec<event::Masked>,
+    /// What the client saw.
+    pub transcript: Option<Private>,
 }
 
 /// How much more may pass unread.
@@ -138,6 +145,7 @@ impl Run {
     #[must_use]
     pub const fn new(intent: Recorded<Intent>, lens: Lens, decided: Duration) -> Self {
         Self {
+            recorder: Recorder::new(lens.kept),
             intent,
             lens,
             rows: Rows::Unknown,
@@ -212,7 +220,7 @@ impl Run {
     ///
     /// # Errors
     /// When they can't be shown with the masks they need.
-    pub fn describe(&mut self, rows: &RowDescription) -> Result<(), Fields> {
+    pub fn describe(&mut self, rows: &RowDescription, now: Duration) -> Result<(), Fields> {
         let permit = self.intent.inner().permit();
         let plan = Plan::new(permit.masks(), permit.facts(), rows, &self.lens.terms())
             .map_err(|refusal| refusal.fields())?;
@@ -221,6 +229,8 @@ impl Run {
         } else {
             Rows::Masked(Box::new(plan))
         };
+        let at = self.since_start(now);
+        self.recorder.columns(at, rows, &self.lens.catalog);
         Ok(())
     }
 
@@ -255,7 +265,12 @@ impl Run {
     ///
     /// # Errors
     /// When the row does not fit its description, or none came.
-    pub fn row(&mut self, frame: &Frame, out: &mut Vec<u8>) -> Result<bool, &'static str> {
+    pub fn row(
+        &mut self,
+        frame: &Frame,
+        now: Duration,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, &'static str> {
         let before = out.len();
         match &mut self.rows {
             Rows::Unknown => return Err("a row that it had not described"),
@@ -276,10 +291,38 @@ impl Run {
         }
         let length = u64::try_from(out.len() - before).unwrap_or(u64::MAX);
         if self.passes(1, length) {
+            self.saw(now, out.get(before..).unwrap_or_default(), 1);
             return Ok(true);
         }
         out.truncate(before);
         Ok(false)
+    }
+
+    /// Keeps rows for the log as they were sent to the client.
+    pub fn saw(&mut self, now: Duration, messages: &[u8], rows: u64) {
+        let at = self.since_start(now);
+        self.recorder.sent(at, messages, rows);
+    }
+
+    /// Keeps a notice for the log as the client was told it.
+    pub fn noticed(&mut self, now: Duration, text: &str) {
+        let at = self.since_start(now);
+        self.recorder.notice(at, text);
+    }
+
+    /// How many bytes are kept for the log until its end.
+    #[must_use]
+    pub const fn kept(&self) -> usize {
+        self.recorder.size()
+    }
+
+    /// Keeps no more for the log.
+    pub const fn keep_no_more(&mut self) {
+        self.recorder.close();
+    }
+
+    fn since_start(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.started.unwrap_or(now))
     }
 
     /// Counts what passes; false, and stopped, when it would be more than the limits allow.
@@ -400,8 +443,9 @@ impl Run {
             kind: self.facts().kind,
             outcome,
             sent: self.sent,
-            took: now.saturating_sub(self.started.unwrap_or(now)),
+            took: self.since_start(now),
             masked,
+            transcript: self.recorder.finish(),
         })
     }
 }

@@ -5,4 +5,5 @@ mod conversation;
 mod reply;
 mod session;
 mod startup;
+mod transcript;
 mod world;

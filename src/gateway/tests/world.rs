@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
+use crate::audit::event::private::Private;
 use crate::audit::event::{Action, Context};
 use crate::audit::log::{Log, Options, SEGMENT};
+use crate::audit::recording::{self, Limit};
 use crate::audit::storage::files::Files;
 use crate::config::problem::Source;
 use crate::gateway::intent::Intent;
@@ -70,6 +72,8 @@ pub(super) struct World {
     _directory: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
     pub(super) finished: Vec<String>,
+    /// What the clients saw of what is finished, without the times.
+    pub(super) transcripts: Vec<String>,
 }
 
 impl World {
@@ -123,6 +127,7 @@ impl World {
                 .build()
                 .unwrap(),
             finished: Vec::new(),
+            transcripts: Vec::new(),
         }
     }
 
@@ -148,13 +153,17 @@ impl World {
                 match act {
                     Act::CancelUpstream => up.push("cancel".to_owned()),
                     Act::Shown(_) => {}
-                    Act::Finished(report) => self.finished.push(match report.outcome {
-                        Outcome::Done(tag) => tag,
-                        Outcome::Failed(fields) => format!("failed {}", fields.code),
-                        Outcome::Stopped(fields) => format!("stopped {}", fields.code),
-                        Outcome::Skipped => "skipped".to_owned(),
-                        Outcome::Unknown => "unknown".to_owned(),
-                    }),
+                    Act::Finished(report) => {
+                        let seen = report.transcript.as_ref().and_then(Private::text);
+                        self.transcripts.push(timeless(seen.unwrap_or_default()));
+                        self.finished.push(match report.outcome {
+                            Outcome::Done(tag) => tag,
+                            Outcome::Failed(fields) => format!("failed {}", fields.code),
+                            Outcome::Stopped(fields) => format!("stopped {}", fields.code),
+                            Outcome::Skipped => "skipped".to_owned(),
+                            Outcome::Unknown => "unknown".to_owned(),
+                        });
+                    }
                 }
             }
             if matches!(who, ">" | "<") {
@@ -231,6 +240,7 @@ impl World {
                             self.database.clone(),
                             "s000000000000".parse().unwrap(),
                         )),
+                        kept: Limit::default(),
                     };
                     Run::new(recorded, lens, std::time::Duration::ZERO)
                 });
@@ -251,6 +261,14 @@ impl World {
             .filter(|record| matches!(record.event.action, Action::StatementIntended { .. }))
             .count()
     }
+}
+
+fn timeless(transcript: &str) -> String {
+    let steps = recording::parse(transcript);
+    let steps = steps
+        .iter()
+        .map(|step| serde_json::to_string(&step.what).unwrap());
+    steps.collect::<Vec<_>>().join(" ")
 }
 
 fn expect(line: &str, came: &mut Vec<String>, what: &str) {
