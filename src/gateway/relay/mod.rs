@@ -217,6 +217,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 moved = true;
                 continue;
             }
+            // The rest of a large row comes with the next read; until then there is no message.
+            if self.upstream.framed.is_within_message() {
+                break;
+            }
             let next = self.upstream.framed.next_frame();
             let Some(frame) = next.map_err(session::Error::UpstreamWire)? else {
                 break;
