@@ -286,9 +286,11 @@ impl Run<'_> {
     ) -> Result<(), Error> {
         let kind = kind(fields, outcome.request.is_some());
         if self.json {
+            let prefix = report::prefix(fields, sql, place);
+            let fields = &report::without_secrets(fields, sql);
             return Err(Error {
                 kind,
-                message: format!("{}{}", report::prefix(fields, sql, place), fields.message),
+                message: format!("{prefix}{}", fields.message),
                 detail: fields.detail.as_deref().map(Into::into),
                 hint: fields.hint.as_deref().map(Into::into),
                 code: Some(fields.code.as_str().into()),

@@ -250,7 +250,8 @@ fn write_settings(options: &Options, dirs: &Dirs, port: u16) -> Result<(), Error
     text.push_str(&format!(
         "\nlisten_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{socket}'\n\
          fsync = off\nsynchronous_commit = off\nfull_page_writes = off\nmax_connections = 200\n\
-         logging_collector = off\nlog_statement = 'none'\n"
+         logging_collector = off\nlog_statement = 'none'\n\
+         log_min_error_statement = panic\nlog_error_verbosity = terse\n"
     ));
     fs::write(&conf, text).map_err(step("write postgresql.conf"))?;
     fs::write(dirs.data.join("pg_hba.conf"), &options.hba).map_err(step("write pg_hba.conf"))

@@ -112,7 +112,7 @@ pub fn refused(
     let action = Action::StatementRefused {
         statement,
         sqlstate: denial.sqlstate.to_owned(),
-        error: denial.message.clone().into(),
+        error: scrub::quoting(&denial.message, text).into_owned().into(),
     };
     Event::new(context.clone(), action)
 }

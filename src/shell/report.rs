@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::audit::scrub;
 use crate::shell::screen::Screen;
 use crate::wire::error::{Fields, Severity};
 
@@ -59,12 +60,43 @@ pub fn prefix(fields: &Fields, sql: &str, place: &Place) -> String {
 /// # Errors
 /// When the stream can't be written.
 pub fn error(screen: &mut Screen, fields: &Fields, sql: &str, place: &Place) -> io::Result<()> {
-    let message = format!("{}{}", prefix(fields, sql, place), fields.message);
-    screen.tell("1;31", "error: ", &message)?;
-    if let Some(spot) = spot(fields, sql) {
+    let prefix = prefix(fields, sql, place);
+    let fields = &without_secrets(fields, sql);
+    screen.tell("1;31", "error: ", &format!("{prefix}{}", fields.message))?;
+    if let Some(spot) = spot(fields, &scrub::statement(sql)) {
         excerpt(screen, &spot)?;
     }
     rest(screen, fields)
+}
+
+/// An error about `sql` as it may be shown and kept (a terminal's scrollback, the log of a CI job): passwords in the statement are neither
+/// quoted nor pointed at.
+#[must_use]
+pub fn without_secrets(fields: &Fields, sql: &str) -> Fields {
+    let clean = scrub::statement(sql);
+    if clean == sql {
+        return fields.clone();
+    }
+    let quoting = |text: &String| scrub::quoting(text, sql).into_owned();
+    let mut fields = fields.clone();
+    fields.message = quoting(&fields.message);
+    for part in [&mut fields.detail, &mut fields.hint, &mut fields.context] {
+        *part = part.as_ref().map(quoting);
+    }
+    fields.position = fields.position.and_then(|at| moved(at, sql, &clean));
+    fields
+}
+
+/// Where a position of one text is in the other, if what is before or after it is the same in both.
+fn moved(position: u32, from: &str, to: &str) -> Option<u32> {
+    let before = usize::try_from(position).ok()?.checked_sub(1)?;
+    let (at, _) = from.char_indices().nth(before)?;
+    let (head, tail) = from.split_at_checked(at)?;
+    if to.starts_with(head) {
+        return Some(position);
+    }
+    let head = to.strip_suffix(tail)?;
+    u32::try_from(head.chars().count() + 1).ok()
 }
 
 /// Tells of a notice.

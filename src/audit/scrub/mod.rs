@@ -10,6 +10,7 @@ mod text;
 mod walk;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -30,6 +31,32 @@ pub fn plain(plain: &str) -> Cow<'_, str> {
     }
     let as_sql = nested(plain, 0);
     Cow::Owned(text::scrub(&as_sql).into_owned())
+}
+
+/// Text that may quote from a statement, without what is secret in that statement.
+#[must_use]
+pub fn quoting<'t>(plain: &'t str, statement: &str) -> Cow<'t, str> {
+    let Cow::Owned(clean) = self::statement(statement) else {
+        return self::plain(plain);
+    };
+    let kept: BTreeSet<&str> = words(&clean).collect();
+    let mut lost: Vec<&str> = words(statement)
+        .filter(|word| !kept.contains(word))
+        .collect();
+    // A word within a longer one must not break it up first.
+    lost.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    let mut text = self::plain(plain).into_owned();
+    for word in lost {
+        text = text.replace(word, text::MASK);
+    }
+    Cow::Owned(text)
+}
+
+/// The words of a statement: an error quotes whole ones, or the literals they are in.
+fn words(statement: &str) -> impl Iterator<Item = &str> {
+    let ends =
+        |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '$' | '(' | ')' | ',' | ';' | '=');
+    statement.split(ends).filter(|word| word.len() > 2)
 }
 
 /// JSON, one document a line, without the secrets in its strings. What is no JSON is taken for plain text.

@@ -210,3 +210,27 @@ proptest::proptest! {
         proptest::prop_assert!(!scrub::statement(&text).contains("hunter2"));
     }
 }
+
+#[test]
+fn errors_do_not_quote_the_secrets_of_their_statement() {
+    for (text, statement, expected) in [
+        (
+            "syntax error at or near \"'hunter22'\"",
+            "ALTER ROLE x PASSWORD 'hunter22' 'more'",
+            "syntax error at or near \"'***'\"",
+        ),
+        (
+            "role \"x\" does not exist",
+            "ALTER ROLE x PASSWORD 'hunter22'",
+            "role \"x\" does not exist",
+        ),
+        ("near \"'t'\"", "SELECT 't'", "near \"'t'\""),
+        (
+            "hunter2 and hunter22",
+            "ALTER ROLE x PASSWORD 'hunter2'; ALTER ROLE x PASSWORD 'hunter22'",
+            "*** and ***",
+        ),
+    ] {
+        assert_eq!(scrub::quoting(text, statement), expected);
+    }
+}

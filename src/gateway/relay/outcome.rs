@@ -3,6 +3,7 @@
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::audit::event::{Action, Ran};
+use crate::audit::scrub;
 use crate::gateway::relay::Relay;
 use crate::gateway::session::run::{Outcome, Report};
 use crate::wire::error::Fields;
@@ -25,7 +26,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             Outcome::Failed(fields) | Outcome::Stopped(fields) => Action::StatementFailed {
                 ran,
                 sqlstate: fields.code.to_string(),
-                error: said(&fields).into(),
+                error: scrub::quoting(&said(&fields), &report.text)
+                    .into_owned()
+                    .into(),
             },
             Outcome::Skipped => Action::StatementFailed {
                 ran,

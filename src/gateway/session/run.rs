@@ -119,6 +119,8 @@ pub struct Report {
     pub intent: u64,
     /// What it is.
     pub kind: Kind,
+    /// Its text, if it failed: what the upstream says may quote from it.
+    pub text: String,
     /// What came of it.
     pub outcome: Outcome,
     /// How much the client received.
@@ -441,6 +443,10 @@ impl Run {
         Some(Report {
             intent: self.intent.index(),
             kind: self.facts().kind,
+            text: match &outcome {
+                Outcome::Failed(_) => self.intent().permit().statement().text().to_owned(),
+                _ => String::new(),
+            },
             outcome,
             sent: self.sent,
             took: self.since_start(now),
