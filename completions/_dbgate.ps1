@@ -554,7 +554,7 @@ Register-ArgumentCompleter -Native -CommandName 'dbgate' -ScriptBlock {
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'The form of what goes to stdout')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'The form of what goes to stdout')
             [CompletionResult]::new('--color', '--color', [CompletionResultType]::ParameterName, 'When to use color; NO_COLOR and TERM=dumb are honored')
-            [CompletionResult]::new('--no-wait', '--no-wait', [CompletionResultType]::ParameterName, 'No pauses at all')
+            [CompletionResult]::new('--no-wait', '--no-wait', [CompletionResultType]::ParameterName, 'No pauses at all; without a terminal there are none either')
             [CompletionResult]::new('--no-input', '--no-input', [CompletionResultType]::ParameterName, 'Never ask; fail where a question would be asked')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Tell errors and warnings only')
             [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Tell errors and warnings only')

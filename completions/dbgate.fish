@@ -550,7 +550,7 @@ ndjson\t'One JSON document a line'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
 always\t'Everywhere'
 never\t'Nowhere'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l no-wait -d 'No pauses at all'
+complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l no-wait -d 'No pauses at all; without a terminal there are none either'
 complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -l no-input -d 'Never ask; fail where a question would be asked'
 complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand audit; and __fish_seen_subcommand_from replay" -s v -l verbose -d 'Tell more'

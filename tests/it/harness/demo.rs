@@ -15,9 +15,15 @@ pub(crate) struct Demo {
 
 impl Demo {
     pub(crate) fn start() -> Self {
+        Self::with(&[])
+    }
+
+    /// With more arguments.
+    pub(crate) fn with(arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_dbgate"))
             .args(["demo", "--json"])
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -32,6 +38,26 @@ impl Demo {
             ready,
             directory,
         }
+    }
+
+    /// What the demo says of itself.
+    pub(crate) fn said(&self, key: &str) -> &str {
+        text(&self.ready[key])
+    }
+
+    /// dbgate as somebody calls it: `engineer`, `reviewer`, `auditor`, `job`.
+    pub(crate) fn command(&self, role: &str, arguments: &[&str]) -> Command {
+        let users = self.ready["users"].as_array().unwrap();
+        let user = users.iter().find(|user| user["role"] == role).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dbgate"));
+        command
+            .args(arguments)
+            .env("DBGATE_URL", self.said("url"))
+            .env("DBGATE_CA_FILE", self.said("ca_file"))
+            .env("DBGATE_ID_TOKEN", text(&user["id_token"]))
+            .env("DBGATE_CONFIG_DIR", self.directory.path())
+            .stdin(Stdio::null());
+        command
     }
 
     /// A session of the engineer: how to connect to it.
@@ -65,6 +91,11 @@ impl Drop for Demo {
 pub(crate) struct Session(Value);
 
 impl Session {
+    /// Its id.
+    pub(crate) fn id(&self) -> &str {
+        text(&self.0["user"])
+    }
+
     /// `postgresql://…`, with the file of trusted certificates.
     pub(crate) fn url(&self) -> &str {
         text(&self.0["url"])
