@@ -186,5 +186,5 @@ fn open_portals_of_one_connection_do_not_keep_too_much() {
     let kept: usize = world.transcripts.iter().map(String::len).sum();
     assert_eq!(world.transcripts.len(), 60);
     assert!((3_500_000..5_000_000).contains(&kept), "{kept}");
-    assert!(world.transcripts[59].contains("omitted"));
+    assert!(world.transcripts.iter().any(|t| t.contains("omitted")));
 }
