@@ -144,8 +144,7 @@ impl Verifier {
             name: place::payload_name(first),
             bytes: payload,
             cursor: 0,
-            lost: false,
-            gap: false,
+            reading: Reading::InStep,
         };
         for line in lines {
             if self.is_over() {
@@ -155,7 +154,7 @@ impl Verifier {
             offset += line.len() as u64;
         }
         let left = payload.map_or(0, <[u8]>::len) as u64;
-        if left > texts.cursor && !texts.lost && !self.is_over() {
+        if left > texts.cursor && texts.reading != Reading::Lost && !self.is_over() {
             let what = "bytes that belong to no record";
             self.find(&texts.name, texts.cursor, None, what);
         }
@@ -245,7 +244,7 @@ impl Verifier {
             Err(error) => {
                 self.find(name, offset, Some(index), &error.to_string());
                 self.previous.clear();
-                texts.gap = true;
+                texts.skip();
                 return;
             }
         };
@@ -273,7 +272,7 @@ impl Verifier {
         let value = serde_json::from_slice::<Value>(leaf);
         let (Ok(value), Ok(leaf)) = (value, Leaf::parse(leaf)) else {
             self.find(name, offset, Some(index), "the record is no event");
-            texts.gap = true;
+            texts.skip();
             return;
         };
         if leaf.index != index {
@@ -300,7 +299,7 @@ impl Verifier {
     }
 
     fn text(&mut self, record: u64, commitment: &Commitment, texts: &mut Texts<'_>) {
-        if texts.lost {
+        if texts.reading == Reading::Lost {
             return;
         }
         let at = texts.cursor;
@@ -346,15 +345,31 @@ struct Texts<'a> {
     name: String,
     bytes: Option<&'a [u8]>,
     cursor: u64,
-    /// The end was reached too early: one finding is enough.
-    lost: bool,
+    reading: Reading,
+}
+
+/// How the texts of a file stand to its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// The next text belongs to the next promise.
+    InStep,
     /// A record could not be read: its texts are skipped, they are not to blame.
-    gap: bool,
+    AfterGap,
+    /// The end was reached too early: one finding is enough.
+    Lost,
 }
 
 impl Texts<'_> {
+    /// The record could not be read.
+    fn skip(&mut self) {
+        if self.reading == Reading::InStep {
+            self.reading = Reading::AfterGap;
+        }
+    }
+
     fn take(&mut self, record: u64, commitment: &Commitment) -> Result<State, &'static str> {
-        if std::mem::take(&mut self.gap) {
+        if self.reading == Reading::AfterGap {
+            self.reading = Reading::InStep;
             self.cursor = self.cursor.max(commitment.at);
         }
         let start = self.cursor;
@@ -363,7 +378,7 @@ impl Texts<'_> {
             .and_then(|start| self.bytes?.get(start..))
             .filter(|bytes| !bytes.is_empty());
         let Some(bytes) = bytes else {
-            self.lost = true;
+            self.reading = Reading::Lost;
             return Err("the texts from here on are gone");
         };
         let size = usize::try_from(commitment.size).unwrap_or(usize::MAX);

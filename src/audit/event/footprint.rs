@@ -27,6 +27,10 @@ pub struct Footprint {
 }
 
 /// What happens to one relation.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the log's format: a table can be read, written, or both"
+)]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Touched {
     /// Rows are read.

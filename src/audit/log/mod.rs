@@ -82,7 +82,7 @@ struct Shared {
 
 /// An event on its way to the disk, and who waits for it, if anybody.
 struct Call {
-    event: Option<Event>,
+    event: Option<Box<Event>>,
     reply: Option<oneshot::Sender<Result<u64, Error>>>,
 }
 
@@ -140,7 +140,7 @@ impl Log {
     pub async fn append(&self, event: Event) -> Result<u64, Error> {
         let (reply, answer) = oneshot::channel();
         self.submit(Call {
-            event: Some(event),
+            event: Some(Box::new(event)),
             reply: Some(reply),
         })?;
         answer.await.unwrap_or(Err(Error::Closed))
@@ -153,7 +153,7 @@ impl Log {
     pub fn append_blocking(&self, event: Event) -> Result<u64, Error> {
         let (reply, answer) = oneshot::channel();
         self.submit(Call {
-            event: Some(event),
+            event: Some(Box::new(event)),
             reply: Some(reply),
         })?;
         answer.blocking_recv().unwrap_or(Err(Error::Closed))
@@ -167,7 +167,7 @@ impl Log {
     /// When the queue is full or the log is closed.
     pub fn enqueue(&self, event: Event) -> Result<(), Error> {
         self.submit(Call {
-            event: Some(event),
+            event: Some(Box::new(event)),
             reply: None,
         })
     }

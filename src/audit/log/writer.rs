@@ -48,7 +48,7 @@ pub(super) struct Writer {
     position: watch::Sender<Position>,
     readiness: watch::Sender<Readiness>,
     failure: Option<Failure>,
-    backlog: VecDeque<Event>,
+    backlog: VecDeque<Box<Event>>,
     dropped: u64,
     turn: u64,
 }
@@ -334,7 +334,7 @@ impl Writer {
             lost_hash: None,
         };
         let event = Event::new(Context::default(), Action::LogRepaired { repair });
-        let batch = self.write(std::iter::once(&event).chain(&self.backlog));
+        let batch = self.write(std::iter::once(&event).chain(self.backlog.iter().map(Box::as_ref)));
         self.commit(batch)?;
         self.backlog.clear();
         self.dropped = 0;

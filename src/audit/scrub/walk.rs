@@ -116,6 +116,10 @@ enum Near {
 }
 
 /// A pair of parentheses that is open.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four facts about one pair of parentheses, each true or not whatever the others are"
+)]
 #[derive(Debug, Clone, Default)]
 struct Group {
     /// Arguments of a function that encrypts.
@@ -131,6 +135,10 @@ struct Group {
 }
 
 /// The state of a walk.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what a token leaves to the next ones is independent of each other"
+)]
 pub(super) struct Walk {
     depth: u32,
     out: String,
