@@ -14,7 +14,9 @@
 mod audit;
 mod broker;
 mod check;
+mod crash;
 mod driver;
+mod ending;
 mod harness;
 mod lease;
 mod serve;

@@ -6,11 +6,15 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
+use dbgate::api::types;
 use dbgate::demo::issuer::Issuer;
+use dbgate::model::secret::Secret;
 use dbgate::model::time::Clock as _;
 use dbgate::net::clock::SystemClock;
 use dbgate::net::entropy::SystemEntropy;
 use dbgate::net::tls::authority::Authority;
+use dbgate::remote;
+use dbgate::remote::broker::Address;
 use serde_json::Value;
 
 use crate::harness::postgres::{Offer, PASSWORD, Server};
@@ -98,7 +102,7 @@ impl Site {
             "broker.toml",
             &format!(
                 "data_dir = \"data\"\npolicy_files = [\"policy.toml\"]\n\
-                 [listen]\naddress = \"127.0.0.1:0\"\n\
+                 [listen]\naddress = \"127.0.0.1:0\"\nplain_text = \"loopback\"\n\
                  [tls]\ncertificate = \"server.pem\"\nkey = \"server.key\"\n\
                  {issuer}\n\
                  [[database]]\nname = \"{name}\"\nhost = {host:?}\nport = {port}\n\
@@ -193,11 +197,91 @@ impl Site {
         command
     }
 
+    /// The engineer, signed in at a broker, without a command in between.
+    pub(crate) async fn engineer(&self, broker: &Broker) -> Engineer {
+        let address = Address {
+            url: broker.url.parse().unwrap(),
+            ca_file: Some(self.path("ca.pem")),
+        };
+        let remote = remote::broker::Broker::new(address).unwrap();
+        let login = types::Login {
+            id_token: issuer().tokens[0].clone(),
+            access_token: None,
+            nonce: None,
+        };
+        let token = remote.login(&login).await.unwrap().token;
+        Engineer {
+            remote: remote.with_token(Secret::new(token)),
+            database: self.offer.name.clone(),
+        }
+    }
+
     /// Runs SQL as the engineer, to write; what came, and how it ended.
     pub(crate) fn exec(&self, broker: &Broker, sql: &str) -> Output {
         let arguments = ["exec", &self.offer.name, "--access", "write", "-c", sql];
         self.dbgate(broker, Who::Engineer, &arguments)
     }
+}
+
+/// Somebody who is signed in.
+pub(crate) struct Engineer {
+    pub(crate) remote: remote::broker::Broker,
+    database: String,
+}
+
+/// A session and a connection in it.
+pub(crate) struct Entered {
+    /// The session.
+    pub(crate) id: String,
+    pub(crate) client: tokio_postgres::Client,
+    /// How the connection ends.
+    pub(crate) ended: tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>,
+    pub(crate) granted: types::Granted,
+}
+
+impl Engineer {
+    /// Opens a session to write, and connects to the gateway.
+    pub(crate) async fn enter(&self, seconds: u64) -> Entered {
+        let ask = types::Ask {
+            database: self.database.clone(),
+            reason: Some("a test".to_owned()),
+            duration_s: Some(seconds),
+            access: "write".to_owned(),
+            request: None,
+        };
+        let types::Opened::Granted(granted) = self.remote.open_session(&ask).await.unwrap() else {
+            panic!("it is not granted");
+        };
+        let (client, ended) = connect(&granted, &self.database).await.unwrap();
+        Entered {
+            id: granted.session.id.clone(),
+            client,
+            ended,
+            granted,
+        }
+    }
+}
+
+/// Connects a client of a session to the gateway.
+pub(crate) async fn connect(
+    granted: &types::Granted,
+    database: &str,
+) -> Result<
+    (
+        tokio_postgres::Client,
+        tokio::task::JoinHandle<Result<(), tokio_postgres::Error>>,
+    ),
+    tokio_postgres::Error,
+> {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(&granted.gateway.host)
+        .port(granted.gateway.port)
+        .user(&granted.user)
+        .password(&granted.secret)
+        .dbname(database);
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await?;
+    Ok((client, tokio::spawn(connection)))
 }
 
 /// A broker that serves. Dropping it kills it.
