@@ -86,7 +86,7 @@ async fn clients_that_come_at_once_share_one_door() {
 }
 
 #[tokio::test]
-async fn a_lease_can_log_in_only_while_somebody_is_connecting() {
+async fn c13_a_lease_can_log_in_only_while_somebody_is_connecting() {
     let samples = if long() { 10_000 } else { 1_000 };
     let world = World::new().await;
     let session = world.open(&ann(), Access::Read, 600).await;
@@ -110,13 +110,14 @@ async fn a_lease_can_log_in_only_while_somebody_is_connecting() {
 }
 
 #[tokio::test]
-async fn a_session_ends_for_every_reason_and_its_clients_learn_why() {
+async fn c1_a_session_ends_for_every_reason_and_its_clients_learn_why() {
     let world = World::new().await;
     let operator = person("olga", &["operators"]);
     let states = [
         "SELECT 1",
         "SELECT pg_sleep(60)",
         "BEGIN; SELECT 1",
+        "BEGIN; ALTER ROLE CURRENT_USER PASSWORD 'mine'",
         "LISTEN x",
         "COPY customers FROM STDIN",
     ];
@@ -237,7 +238,7 @@ async fn the_broker_stops_and_the_session_goes_on_with_a_new_lease() {
 }
 
 #[test]
-fn a_broker_that_dies_at_any_moment_leaves_nothing_behind_after_its_next_start() {
+fn c4_a_broker_that_dies_at_any_moment_leaves_nothing_behind_after_its_next_start() {
     let moments = if long() { 400 } else { 40 };
     let server = Server::shared();
     let tests = tokio::runtime::Runtime::new().unwrap();
@@ -308,8 +309,9 @@ async fn leases(server: &Server, offer: &crate::harness::postgres::Offer) -> i64
 }
 
 #[tokio::test]
-async fn two_hundred_leases_left_behind_are_gone_before_the_broker_serves() {
-    let count = 200;
+async fn c3_leases_left_behind_are_gone_before_the_broker_serves() {
+    // The figures are 200 within 5 s and 5,000 within a minute.
+    let (count, limit) = if long() { (5_000, 60) } else { (200, 5) };
     let server = Server::shared();
     let offer = server.offer().await;
     let directory = tempfile::tempdir().unwrap();
@@ -348,12 +350,12 @@ async fn two_hundred_leases_left_behind_are_gone_before_the_broker_serves() {
     let took = started.elapsed();
     assert_eq!(leases(&server, &offer).await, 0);
     println!("{count} leases ended at start in {took:?}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(took < Duration::from_secs(limit), "{took:?}");
     broker.stop().await;
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_extends_no_session_and_a_database_ahead_ends_it() {
+async fn c10_a_clock_that_is_set_extends_no_session() {
     let world = World::new().await;
     let session = world.open(&ann(), Access::Read, 600).await;
     for hours in [-1, 1, 30 * 24] {
@@ -371,7 +373,7 @@ async fn a_clock_that_is_set_extends_no_session_and_a_database_ahead_ends_it() {
 }
 
 #[tokio::test]
-async fn a_session_is_renewed_up_to_its_cap_and_not_further() {
+async fn c9_a_session_is_renewed_up_to_its_cap_and_not_further() {
     let world = World::new().await;
     let session = world.open(&ann(), Access::Read, 600).await;
     let first = session.ends();

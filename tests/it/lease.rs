@@ -23,14 +23,14 @@ use crate::harness::{long, raw};
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Leases on a database of their own.
-struct Bench {
-    server: Arc<Server>,
-    offer: Offer,
-    admin: Admin,
+pub(crate) struct Bench {
+    pub(crate) server: Arc<Server>,
+    pub(crate) offer: Offer,
+    pub(crate) admin: Admin,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let server = Server::shared();
         let offer = server.offer().await;
         let admin = Admin::new(Arc::new(server.target(&offer)));
@@ -49,7 +49,7 @@ impl Bench {
         self.offer.role("owner")
     }
 
-    async fn create(&self, which: &str) -> Name {
+    pub(crate) async fn create(&self, which: &str) -> Name {
         self.try_create(which).await.expect("the role is created").0
     }
 
@@ -88,7 +88,7 @@ impl Bench {
         .await
     }
 
-    async fn connect(&self, name: &Name) -> Connection {
+    pub(crate) async fn connect(&self, name: &Name) -> Connection {
         self.open_door(name).await;
         let connection = self.try_connect(name).await.expect("the lease gets in");
         role::close_door(&self.admin, name)
@@ -97,12 +97,12 @@ impl Bench {
         connection
     }
 
-    async fn end(&self, name: &Name) -> Result<(), Stuck> {
+    pub(crate) async fn end(&self, name: &Name) -> Result<(), Stuck> {
         end::shut(&self.admin, name).await?;
         end::drop_role(&self.admin, name, Some(&self.owner())).await
     }
 
-    async fn is_there(&self, name: &Name) -> bool {
+    pub(crate) async fn is_there(&self, name: &Name) -> bool {
         let names = [name.clone()];
         !end::existing(&self.admin, &names).await.unwrap().is_empty()
     }
@@ -228,8 +228,8 @@ async fn settings_of_the_grants_role_come_back_and_superusers_ones_do_not() {
 }
 
 #[tokio::test]
-async fn leases_leave_no_residue() {
-    let cycles = if long() { 1_000 } else { 100 };
+async fn c5_leases_leave_no_residue() {
+    let cycles = if long() { 10_000 } else { 100 };
     let bench = Bench::new().await;
     let database = bench.server.superuser(&bench.offer.name).await;
     let count = "SELECT concat_ws(' ', (SELECT count(*) FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid
@@ -260,7 +260,7 @@ async fn leases_leave_no_residue() {
 }
 
 #[tokio::test]
-async fn what_a_lease_changes_about_itself_is_worth_nothing() {
+async fn c12_what_a_lease_changes_about_itself_is_worth_nothing() {
     // Each as plain SQL, through `DO`, through `EXECUTE` in a function, and in a transaction that stays open for a moment.
     let changes = [
         "ALTER ROLE CURRENT_USER PASSWORD 'mine'",
@@ -315,7 +315,7 @@ async fn what_a_lease_changes_about_itself_is_worth_nothing() {
 }
 
 #[tokio::test]
-async fn a_lease_ends_while_it_works_waits_or_holds_its_own_entry() {
+async fn c1_a_lease_ends_while_it_works_waits_or_holds_its_own_entry() {
     let states = [
         "SELECT 1",
         "SELECT pg_sleep(60)",
@@ -353,9 +353,10 @@ async fn a_lease_ends_while_it_works_waits_or_holds_its_own_entry() {
 }
 
 #[tokio::test]
-async fn what_a_lease_owns_goes_to_the_owner() {
+async fn c7_what_a_lease_owns_in_three_databases_goes_to_the_owner() {
     let bench = Bench::new().await;
     let other = bench.server.offer().await;
+    let third = bench.server.offer().await;
     let name = bench.create("writer").await;
     let (role, owner) = (name.as_str(), bench.owner());
     let objects = format!(
@@ -396,7 +397,7 @@ async fn what_a_lease_owns_goes_to_the_owner() {
          CREATE USER MAPPING FOR {role} SERVER fs_{role};
          "
     );
-    for database in [&bench.offer.name, &other.name] {
+    for database in [&bench.offer.name, &other.name, &third.name] {
         let client = bench.server.superuser(database).await;
         let sql = objects.replace("$db", database);
         // The operator family needs a superuser; everything else is the role's own doing.
@@ -407,12 +408,15 @@ async fn what_a_lease_owns_goes_to_the_owner() {
         );
         client.batch_execute(&sql).await.unwrap();
     }
+    let kinds = objects.matches("CREATE ").count() - objects.matches("GRANT CREATE ").count();
+    println!("{kinds} kinds of objects in 3 databases");
+    assert!(kinds >= 25, "{kinds}");
     let mut connection = bench.connect(&name).await;
     let sql = "BEGIN; DELETE FROM customers WHERE id = 1; PREPARE TRANSACTION 'left behind'";
     raw::query(&mut connection, sql).await.unwrap();
     bench.end(&name).await.unwrap();
     assert!(!bench.is_there(&name).await);
-    for database in [&bench.offer.name, &other.name] {
+    for database in [&bench.offer.name, &other.name, &third.name] {
         let client = bench.server.superuser(database).await;
         let definer = "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace::regnamespace::text LIKE 's\\_%'";
         assert_eq!(

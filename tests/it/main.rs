@@ -17,6 +17,8 @@ mod check;
 mod crash;
 mod driver;
 mod ending;
+mod figure;
 mod harness;
 mod lease;
+mod outlive;
 mod serve;

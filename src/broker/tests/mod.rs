@@ -2,3 +2,4 @@
 
 mod limit;
 mod login;
+mod renew;
