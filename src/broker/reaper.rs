@@ -23,8 +23,9 @@ use crate::upstream::role::{self, name::Name};
 
 /// How often leases are looked at in the database.
 const LOOK: Duration = Duration::from_secs(1);
-/// How many leases of one database are ended at once.
-const AT_ONCE: usize = 16;
+/// How many leases of one database are ended at once: each waits for a moment between two looks at its backends, and so many
+/// waits fill the time of the few connections they share.
+const AT_ONCE: usize = 64;
 /// Until the first new try to end a stuck role; each further try waits twice as long, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(300);

@@ -35,6 +35,14 @@ async fn complete(server: &Server) -> Offer {
     offer
 }
 
+/// `server_version_num`.
+async fn version(server: &Server) -> u32 {
+    let client = server.superuser("postgres").await;
+    let sql = "SELECT current_setting('server_version_num')";
+    let text: String = client.query_one(sql, &[]).await.unwrap().get(0);
+    text.parse().unwrap()
+}
+
 /// What of checks is left in a server's catalogs.
 async fn residue(server: &Server) -> i64 {
     let client = server.superuser("postgres").await;
@@ -63,8 +71,7 @@ const LACKS: [Lack; 20] = [
     },
     Lack {
         what: "an admin role that may not connect to the database",
-        sql: "REVOKE CONNECT ON DATABASE $ FROM PUBLIC; REVOKE ALL ON DATABASE $ FROM $_admin; \
-              ALTER ROLE $_admin NOINHERIT; GRANT CONNECT ON DATABASE $ TO dbgate_lease",
+        sql: "REVOKE CONNECT ON DATABASE $ FROM PUBLIC",
         hba: "",
         item: "connect",
         line: "GRANT CONNECT ON DATABASE \"$\" TO \"$_admin\";",
@@ -109,7 +116,7 @@ const LACKS: [Lack; 20] = [
         sql: "REVOKE $_owner FROM $_admin",
         hba: "",
         item: "owner",
-        line: "GRANT \"$_owner\" TO \"$_admin\";",
+        line: "GRANT \"$_owner\" TO \"$_admin\"",
     },
     Lack {
         what: "an owner that is not there",
@@ -191,7 +198,7 @@ const LACKS: [Lack; 20] = [
     Lack {
         what: "leases admitted by another method from somewhere",
         sql: "",
-        hba: "hostssl $ +$_reader 10.0.0.0/8 cert",
+        hba: "host $ +$_reader 10.0.0.0/8 password",
         item: "pg_hba",
         line: "host all +dbgate_lease all reject",
     },
@@ -204,6 +211,7 @@ async fn c8_what_is_missing_is_named_and_the_printed_line_mends_it() {
     assert_eq!(check.code, 0, "{:?} {}", check.missing(), check.stderr);
     assert!(check.items().len() >= 20, "{:?}", check.items());
     let good = std::fs::read_to_string(server.hba_file()).unwrap();
+    let version = version(&server).await;
     for lack in &LACKS {
         let offer = complete(&server).await;
         let named = |text: &str| text.replace('$', &offer.name);
@@ -215,12 +223,18 @@ async fn c8_what_is_missing_is_named_and_the_printed_line_mends_it() {
         let site = Site::new(&server, &offer);
         let what = lack.what;
         let check = site.check();
+        if lack.item == "inherit" && version >= 160_000 {
+            // There, what a role inherits is up to each membership, and the broker asks for it.
+            assert_eq!(check.code, 0, "{what}: {:?}", check.missing());
+            continue;
+        }
         assert_eq!(check.code, 1, "{what}: {} {}", check.report, check.stderr);
         let found = check.missing();
         let named_so = found.iter().filter(|item| item["item"] == lack.item);
         let line = named(lack.line);
+        // From 16 on, a membership has options behind it.
         let mut lines = named_so.flat_map(|item| item["mend"].as_array().into_iter().flatten());
-        let there = lines.any(|mend| mend["line"] == line.as_str());
+        let there = lines.any(|mend| mend["line"].as_str().unwrap().starts_with(&line));
         assert!(there, "{what}: `{line}` is not printed: {found:?}");
 
         for sql in check.mends("sql") {
@@ -323,13 +337,7 @@ async fn the_check_ends_with_the_code_of_the_gravest_thing() {
     let shown = String::from_utf8(text.stdout).unwrap();
     assert!(shown.contains("ok       createrole"), "{shown}");
     // Releases with known holes are named; that alone is no failure.
-    let version = server.superuser("postgres").await;
-    let version: String = version
-        .query_one("SELECT current_setting('server_version_num')", &[])
-        .await
-        .unwrap()
-        .get(0);
-    for hole in dbgate::upstream::check::release::holes(version.parse().unwrap()) {
+    for hole in dbgate::upstream::check::release::holes(version(&server).await) {
         assert!(shown.contains(hole.cve), "{} is not in {shown}", hole.cve);
     }
 

@@ -6,11 +6,18 @@ use std::time::{Duration, Instant};
 
 use dbgate::broker::Error;
 use dbgate::broker::open::Outcome;
+use dbgate::broker::session::Session;
 use dbgate::model::access::Access;
+use dbgate::model::secret::Secret;
 use dbgate::model::session::CloseReason;
 use dbgate::model::subject::Subject;
+use dbgate::upstream::admin::Admin;
+use dbgate::upstream::role;
+use dbgate::upstream::role::name::Name;
+use dbgate::wire::scram::{LEASE_ITERATIONS, Verifier};
 
-use crate::harness::world::{World, compile, person};
+use crate::harness::postgres::Server;
+use crate::harness::world::{ManualClock, World, compile, person, start};
 use crate::harness::{long, raw};
 
 fn ann() -> Subject {
@@ -250,4 +257,107 @@ async fn c10_whatever_the_brokers_clock_shows_a_session_lasts_no_longer_than_it_
         assert_eq!(session.over(), Some(CloseReason::Expired), "{jump}");
         world.broker.stop().await;
     }
+}
+
+/// Lets a session's lease log in, as nobody but the broker does, and returns its name.
+async fn open_door(world: &World, session: &Session, secret: &Secret<String>) -> Name {
+    let admin = Admin::new(Arc::new(world.server.target(&world.offer)));
+    let name: Name = world.roles(session).await[0].parse().unwrap();
+    let verifier = Verifier::new(secret, b"0123456789abcdef", LEASE_ITERATIONS).unwrap();
+    let text = verifier.to_text();
+    role::open_door(&admin, &name, text.expose(), session.ends())
+        .await
+        .unwrap();
+    name
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c13_a_door_that_was_left_open_is_closed_by_the_broker_and_by_the_next_start() {
+    let world = World::new().await;
+    let secret = Secret::from("0123456789abcdef0123456789abcdef");
+    let session = world.open(&ann(), Access::Read, 600).await;
+    open_door(&world, &session, &secret).await;
+    assert_eq!(leases(&world).await, (1, 1));
+    let since = Instant::now();
+    while leases(&world).await.1 > 0 {
+        assert!(
+            since.elapsed() < Duration::from_secs(4),
+            "the door stays open"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let noticed = since.elapsed();
+    assert!(session.over().is_none(), "a session ended for an open door");
+
+    // The broker dies with a door open.
+    let server = Server::shared();
+    let offer = server.offer().await;
+    let directory = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::new());
+    let run = tokio::runtime::Runtime::new().unwrap();
+    let (path, inner, ours) = (
+        directory.path().to_owned(),
+        offer.clone(),
+        Arc::clone(&clock),
+    );
+    let (dead_server, dead_secret) = (Arc::clone(&server), secret.clone());
+    let dead = run.spawn(async move {
+        let broker = start(&dead_server, &inner, &ours, &path).await;
+        let dead = World {
+            server: dead_server,
+            offer: inner,
+            clock: ours,
+            broker,
+            directory: Arc::new(tempfile::tempdir().unwrap()),
+        };
+        let session = dead.open(&ann(), Access::Read, 600).await;
+        open_door(&dead, &session, &dead_secret).await
+    });
+    let name = dead.await.unwrap();
+    run.shutdown_background();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let broker = start(&server, &offer, &clock, directory.path()).await;
+    let direct = server
+        .connect(&offer.name, name.as_str(), secret.expose())
+        .await;
+    assert!(
+        direct.is_err(),
+        "a lease of a dead broker logs in after the next start"
+    );
+    broker.stop().await;
+    world.broker.stop().await;
+    println!("an open door was closed after {noticed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn c13_a_lease_used_beside_the_gateway_ends_its_session() {
+    let world = World::new().await;
+    let secret = Secret::from("0123456789abcdef0123456789abcdef");
+    let session = world.open(&ann(), Access::Read, 600).await;
+    let attachment = world.attach(&session);
+    let _entered = world.enter(&attachment).await.unwrap();
+    let name = open_door(&world, &session, &secret).await;
+    let beside = world
+        .server
+        .connect(&world.offer.name, name.as_str(), secret.expose())
+        .await
+        .unwrap();
+    let since = Instant::now();
+    while !world.roles(&session).await.is_empty() {
+        assert!(
+            since.elapsed() < Duration::from_secs(5),
+            "it goes on unnoticed"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(beside.batch_execute("SELECT 1").await.is_err());
+    let Some(CloseReason::Killed { by }) = session.over() else {
+        panic!("{:?}", session.over());
+    };
+    assert!(by.contains("beside the gateway"), "{by}");
+    println!(
+        "ended {:?} after a login beside the gateway",
+        since.elapsed()
+    );
+    world.broker.stop().await;
 }
