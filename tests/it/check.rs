@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::postgres::{Offer, Server};
-use crate::harness::site::{self, DBGATE, Site};
+use crate::harness::site::{self, Check, DBGATE, Site};
 
 /// A server whose `pg_hba.conf` is as it should be, and a database on it that lacks nothing.
 async fn ready() -> (Server, Offer) {
@@ -366,4 +366,41 @@ async fn the_check_ends_with_the_code_of_the_gravest_thing() {
     let check = site.check();
     assert_eq!(check.code, 7, "{}", check.stderr);
     assert!(check.stderr.contains("did you mean"), "{}", check.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_no_record_knows_is_named_and_the_printed_line_removes_it() {
+    let (server, offer) = ready().await;
+    let site = Site::new(&server, &offer);
+    let broker = site.run();
+    let engineer = site.engineer(&broker).await;
+    let _entered = engineer.enter(600).await;
+    let strange = |check: &Check| -> Vec<serde_json::Value> {
+        let items = check.items().into_iter();
+        items
+            .filter(|item| item["item"] == "unknown-lease")
+            .cloned()
+            .collect()
+    };
+    let check = site.check();
+    assert_eq!(
+        strange(&check),
+        Vec::<serde_json::Value>::new(),
+        "its own lease is known"
+    );
+    // The broker is gone, and its state with it.
+    broker.kill();
+    std::fs::remove_dir_all(site.path("data")).unwrap();
+    let check = site.check();
+    let found = strange(&check);
+    assert_eq!((check.code, found.len()), (0, 1), "{:?}", check.report);
+    assert!(found[0]["mend"].is_null(), "it may be in use: {}", found[0]);
+    let client = server.superuser(&offer.name).await;
+    let role = found[0]["subject"].as_str().unwrap();
+    let past = format!("ALTER ROLE {role} VALID UNTIL '2020-01-01'");
+    client.batch_execute(&past).await.unwrap();
+    let found = strange(&site.check());
+    let line = found[0]["mend"][0]["line"].as_str().unwrap();
+    client.batch_execute(line).await.unwrap();
+    assert_eq!(strange(&site.check()), Vec::<serde_json::Value>::new());
 }

@@ -229,6 +229,7 @@ async fn settings_of_the_grants_role_come_back_and_superusers_ones_do_not() {
 
 #[tokio::test]
 async fn c5_leases_leave_no_residue() {
+    const WORKERS: usize = 5;
     let cycles = if long() { 10_000 } else { 100 };
     let bench = Bench::new().await;
     let database = bench.server.superuser(&bench.offer.name).await;
@@ -242,15 +243,28 @@ async fn c5_leases_leave_no_residue() {
                    (SELECT sum(pg_column_size(relacl)) FROM pg_class))";
     let pattern = format!("{}\\_%", bench.offer.name);
     let before: String = database.query_one(count, &[&pattern]).await.unwrap().get(0);
+    let bench = Arc::new(bench);
+    let tasks: Vec<_> = (0..WORKERS)
+        .map(|_| {
+            let bench = Arc::clone(&bench);
+            tokio::spawn(async move {
+                let mut spans = Vec::new();
+                for _ in 0..cycles / WORKERS {
+                    let started = Instant::now();
+                    let name = bench.create("writer").await;
+                    spans.push(started.elapsed());
+                    let mut connection = bench.connect(&name).await;
+                    raw::query(&mut connection, "SELECT 1").await.unwrap();
+                    bench.end(&name).await.unwrap();
+                    assert!(!bench.is_there(&name).await);
+                }
+                spans
+            })
+        })
+        .collect();
     let mut spans = Vec::new();
-    for _ in 0..cycles {
-        let started = Instant::now();
-        let name = bench.create("writer").await;
-        spans.push(started.elapsed());
-        let mut connection = bench.connect(&name).await;
-        raw::query(&mut connection, "SELECT 1").await.unwrap();
-        bench.end(&name).await.unwrap();
-        assert!(!bench.is_there(&name).await);
+    for task in tasks {
+        spans.extend(task.await.unwrap());
     }
     let after: String = database.query_one(count, &[&pattern]).await.unwrap().get(0);
     assert_eq!(before, after);

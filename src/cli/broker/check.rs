@@ -191,10 +191,18 @@ async fn databases(
         let name = target.name.clone();
         let ask = ask(target, policy, leases);
         let area = match check::run(&ask).await {
-            Ok(found) => Area {
-                version: Some(found.version),
-                ..Area::new("database", Some(name.to_string()), found.items)
-            },
+            Ok(mut found) => {
+                // A broker at work may have made a lease since its state was read.
+                let now = sqlite::peek(&config.data_dir).unwrap_or_default();
+                found.items.retain(|item| {
+                    item.item != "unknown-lease"
+                        || now.iter().all(|l| Some(&l.role) != item.subject.as_ref())
+                });
+                Area {
+                    version: Some(found.version),
+                    ..Area::new("database", Some(name.to_string()), found.items)
+                }
+            }
             Err(error) => {
                 let kind = if error.is_unavailable() {
                     Kind::Unreachable
@@ -212,9 +220,10 @@ async fn databases(
 
 fn ask(target: Target, policy: Option<&Policy>, leases: &[Lease]) -> Ask {
     let grants = policy.map(|policy| grants(policy, &target.name));
-    let stuck = leases
-        .iter()
-        .filter(|lease| lease.database == target.name && lease.state == LeaseState::Stuck)
+    let here = || leases.iter().filter(|lease| lease.database == target.name);
+    let known = here().map(|lease| lease.role.clone()).collect();
+    let stuck = here()
+        .filter(|lease| lease.state == LeaseState::Stuck)
         .map(|lease| {
             let why = lease.error.as_deref().unwrap_or("it has not said why");
             (
@@ -227,6 +236,7 @@ fn ask(target: Target, policy: Option<&Policy>, leases: &[Lease]) -> Ask {
         grants: grants.unwrap_or_default(),
         parameters: limit::merge(&[], &[], &caps, Access::Read).parameters,
         stuck: stuck.collect(),
+        known,
         target: Arc::new(target),
         clock: Arc::new(SystemClock::new()),
         entropy: Arc::new(SystemEntropy),

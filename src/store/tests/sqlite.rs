@@ -7,7 +7,8 @@ use rusqlite::Connection;
 
 use super::{Counter, at, open, session};
 use crate::store::Error;
-use crate::store::sqlite::Sqlite;
+use crate::store::lease::{Lease, LeaseState};
+use crate::store::sqlite::{Sqlite, peek};
 
 #[test]
 fn the_linked_sqlite_is_without_the_wal_reset_race() {
@@ -78,6 +79,50 @@ fn a_call_that_fails_takes_nothing_of_its_neighbors_along() {
         store.sessions(&Default::default()).wait().unwrap().len(),
         26
     );
+}
+
+#[test]
+fn who_looks_at_the_state_sees_its_leases_and_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = || {
+        let entries = fs::read_dir(directory.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(peek(directory.path()), Ok(Vec::new()));
+    assert!(files().is_empty(), "looking made {:?}", files());
+    let store = open(directory.path());
+    let owner = session(&Counter::default(), "ann");
+    store.add_session(&owner).wait().unwrap();
+    let lease = Lease {
+        role: "dbgate_ann_x".to_owned(),
+        session: owner.id.clone(),
+        database: owner.database.clone(),
+        state: LeaseState::Intent,
+        created: at(0),
+        ends: at(60),
+        tries: 0,
+        error: None,
+        next: None,
+        detail: String::new(),
+    };
+    store.add_lease(&lease).wait().unwrap();
+    store
+        .stick_lease(&lease.role, "in the way", at(5))
+        .wait()
+        .unwrap();
+    // Beside who works on it, and after it was closed.
+    for _ in 0..2 {
+        let seen = peek(directory.path()).unwrap();
+        assert_eq!(seen.len(), 1);
+        assert_eq!(seen[0].error.as_deref(), Some("in the way"));
+    }
+    assert_eq!(store.trouble(), None);
+    drop(store);
+    let before = files();
+    assert_eq!(peek(directory.path()).unwrap().len(), 1);
+    assert_eq!(files(), before);
 }
 
 #[test]

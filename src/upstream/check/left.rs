@@ -7,7 +7,7 @@ use crate::upstream::admin::{Admin, Live};
 use crate::upstream::check::Item;
 use crate::upstream::quote::{Identifier, Literal};
 use crate::upstream::role::end;
-use crate::upstream::role::name::{Name, SCRATCH};
+use crate::upstream::role::name::{Name, PREFIX, SCRATCH};
 
 /// Ends the roles of checks that were killed.
 pub(super) async fn clean(admin: &Admin, live: &Live, database: u32) -> Result<Vec<Item>, Error> {
@@ -54,6 +54,44 @@ pub(super) async fn items(live: &Live, stuck: &[(String, String)]) -> Result<Vec
         )
         .of(role.as_str());
         items.push(mended(live, role, item).await?);
+    }
+    Ok(items)
+}
+
+/// Roles that are called as leases are, hang on the group of leases or on this admin role, and are in no record of this broker: of
+/// another broker on this server, or of a state that is gone.
+pub(super) async fn strange(live: &Live, known: &BTreeSet<String>) -> Result<Vec<Item>, Error> {
+    let sql = format!(
+        "SELECT r.rolname, r.rolvaliduntil < pg_catalog.now() FROM pg_catalog.pg_roles r \
+         WHERE pg_catalog.starts_with(r.rolname::pg_catalog.text, {}) \
+           AND EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE m.roleid = r.oid \
+                         AND m.member = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = CURRENT_USER)) \
+         ORDER BY 1",
+        Literal(PREFIX)
+    );
+    let rows = live.batch("look for roles that nobody keeps", &sql).await?;
+    let mut items = Vec::new();
+    for row in rows {
+        let Some(name) = row.text(0).and_then(|name| name.parse::<Name>().ok()) else {
+            continue;
+        };
+        if known.contains(name.as_str()) || name.as_str().starts_with(SCRATCH) {
+            continue;
+        }
+        let role = Identifier(name.as_str());
+        let item = Item::warning(
+            "unknown-lease",
+            format!("`{name}` is called as leases are, and this broker keeps no such lease"),
+        )
+        .of(name.as_str());
+        // One that has not ended may be another broker's.
+        items.push(if row.is_true(1) {
+            item.sql(format!(
+                "REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role};"
+            ))
+        } else {
+            item
+        });
     }
     Ok(items)
 }

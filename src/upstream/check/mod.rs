@@ -110,6 +110,8 @@ pub struct Ask {
     pub parameters: Vec<(String, String)>,
     /// Roles that the broker could not drop, and why.
     pub stuck: Vec<(String, String)>,
+    /// All leases the broker keeps there.
+    pub known: BTreeSet<String>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -226,6 +228,7 @@ pub async fn run(ask: &Ask) -> Result<Report, Error> {
     }
     items.extend(hba::items(&live, ask).await?);
     items.extend(left::items(&live, &ask.stuck).await?);
+    items.extend(left::strange(&live, &ask.known).await?);
     Ok(Report {
         version: release::show(live.version),
         items,
