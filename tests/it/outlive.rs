@@ -363,11 +363,17 @@ async fn c12_changes_of_ones_own_role_are_refused_by_the_guard_or_worth_nothing(
     println!("{refused} of {tried} forms refused by the guard; 0 direct logins");
     assert!(tried >= 40);
     // How the server notices that nobody is there can't be changed.
-    let pinned = entered
-        .client
-        .batch_execute("SET client_connection_check_interval = 0")
-        .await;
-    assert!(pinned.is_err(), "the check interval was changed");
+    for pinned in [
+        "client_connection_check_interval",
+        "tcp_user_timeout",
+        "tcp_keepalives_idle",
+    ] {
+        let changed = entered
+            .client
+            .batch_execute(&format!("SET {pinned} = 0"))
+            .await;
+        assert!(changed.is_err(), "{pinned} was changed");
+    }
     // The next connection starts from the limits of the session, whatever slipped through.
     let (next, _ended) = crate::harness::site::connect(&entered.granted, &offer.name)
         .await

@@ -17,6 +17,11 @@ pub(in crate::sql) fn hazard(name: &str, value: Option<&str>) -> Option<Hazard> 
         | "backslash_quote"
         | "client_encoding"
         | "client_connection_check_interval"
+        // How the server notices that the broker's machine is gone.
+        | "tcp_keepalives_idle"
+        | "tcp_keepalives_interval"
+        | "tcp_keepalives_count"
+        | "tcp_user_timeout"
         | "row_security"
         | "session_replication_role"
         | "allow_system_table_mods"
