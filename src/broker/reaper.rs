@@ -18,6 +18,7 @@ use crate::model::session::{CloseReason, SessionId};
 use crate::store;
 use crate::store::lease::{Lease, LeaseState};
 use crate::store::session::{Phase, SessionFilter, SessionState};
+use crate::upstream;
 use crate::upstream::role::end::{self, Stuck};
 use crate::upstream::role::{self, name::Name};
 
@@ -85,7 +86,17 @@ pub(super) async fn end_role(core: &Core, place: &Place, name: &Name, owner: Opt
         end::shut(place.shuts(), name).await?;
         end::drop_role(place.drops(), name, owner).await
     };
-    match ended.await {
+    settle(core, place, name, ended.await).await
+}
+
+/// The same for a role that is closed already and had no backends after that.
+async fn end_closed_role(core: &Core, place: &Place, name: &Name, owner: Option<&str>) -> bool {
+    let ended = end::drop_role(place.drops(), name, owner).await;
+    settle(core, place, name, ended).await
+}
+
+async fn settle(core: &Core, place: &Place, name: &Name, ended: Result<(), Stuck>) -> bool {
+    match ended {
         Ok(()) => forget(core, name).await,
         Err(error) => {
             stick(core, place, name, &error).await;
@@ -178,23 +189,36 @@ async fn reap(core: &Arc<Core>, place: &Arc<Place>, leases: Vec<Lease>) {
         .filter_map(|lease| lease.role.parse().ok())
         .collect();
     // One that cannot be closed with the others is closed by itself in a moment.
-    if let Ok(existing) = end::existing(place.roles(), &names).await
-        && let Err(error) = end::close_all(place.roles(), &existing).await
-    {
-        tracing::warn!(database = place.target().name.as_str(), %error, "not all leases closed at once");
-    }
+    let closed = match close_all(place, &names).await {
+        Ok(closed) => closed,
+        Err(error) => {
+            tracing::warn!(database = place.target().name.as_str(), %error, "not all leases closed at once");
+            HashSet::new()
+        }
+    };
     let mut ending = JoinSet::new();
     for lease in leases {
         if ending.len() >= AT_ONCE {
             ending.join_next().await;
         }
         let (core, place) = (Arc::clone(core), Arc::clone(place));
-        ending.spawn(async move { reap_one(&core, &place, &lease).await });
+        let closed = closed.contains(&lease.role);
+        ending.spawn(async move { reap_one(&core, &place, &lease, closed).await });
     }
     while ending.join_next().await.is_some() {}
 }
 
-async fn reap_one(core: &Core, place: &Place, lease: &Lease) {
+/// Closes them all at once; returns those that are closed and have no backends.
+async fn close_all(place: &Place, names: &[Name]) -> Result<HashSet<String>, upstream::Error> {
+    let existing = end::existing(place.roles(), names).await?;
+    end::close_all(place.roles(), &existing).await?;
+    let look = role::look(place.roles()).await?;
+    let busy: HashSet<&Name> = look.backends.iter().map(|(name, _)| name).collect();
+    let quiet = existing.iter().filter(|name| !busy.contains(name));
+    Ok(quiet.map(Name::to_string).collect())
+}
+
+async fn reap_one(core: &Core, place: &Place, lease: &Lease, closed: bool) {
     let Ok(name) = lease.role.parse::<Name>() else {
         return;
     };
@@ -207,7 +231,13 @@ async fn reap_one(core: &Core, place: &Place, lease: &Lease) {
             tracing::error!(role = name.as_str(), %error, "a lease left behind could not be stored");
         }
     }
-    if end_role(core, place, &name, detail.owner.as_deref()).await {
+    let owner = detail.owner.as_deref();
+    let gone = if closed {
+        end_closed_role(core, place, &name, owner).await
+    } else {
+        end_role(core, place, &name, owner).await
+    };
+    if gone {
         let action = Action::RoleReaped {
             role: name.to_string(),
         };
@@ -239,7 +269,7 @@ pub(super) async fn sweep(
     for lease in leases {
         let due = lease.state == LeaseState::Stuck && lease.next.is_none_or(|next| next <= now);
         if let (true, Some(place)) = (due, broker.places.get(&lease.database)) {
-            reap_one(core, place, &lease).await;
+            reap_one(core, place, &lease, false).await;
         }
     }
     let filter = SessionFilter {
