@@ -209,7 +209,13 @@ impl Broker {
             Ok(()) => Ok(Outcome::Granted { session, secret }),
             Err(error) => {
                 self.end(&handle, CloseReason::Ended).await;
-                Err(error)
+                // Over before it began: by a clock of the database that is ahead of ours.
+                Err(match (error, session.place().skew()) {
+                    (Error::Over(CloseReason::Expired), Some(skew)) if skew >= grant.duration => {
+                        Error::Skew(skew)
+                    }
+                    (error, _) => error,
+                })
             }
         }
     }
