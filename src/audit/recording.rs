@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::event::private::Private;
 use crate::sql::catalog::Catalog;
+use crate::sql::footprint::{CopyLayout, Facts};
 use crate::wire::backend::kind;
+use crate::wire::copy::{Piece, Tuples};
 use crate::wire::row::{self, DataRow, RowDescription};
 use crate::wire::value::{self, Type};
 
@@ -60,7 +62,7 @@ pub enum What {
     Columns(Vec<String>),
     /// A row; `None` is NULL.
     Row(Vec<Option<String>>),
-    /// A line of `COPY`, without its end; in binary format as hex.
+    /// A line of `COPY`, without its end.
     Line(String),
     /// A notice.
     Notice(String),
@@ -99,6 +101,8 @@ pub struct Recorder {
     text: Vec<u8>,
     limit: Limit,
     formats: Vec<Format>,
+    /// Of `COPY` in binary format.
+    tuples: Option<Tuples>,
     omitted: u64,
     last: u64,
 }
@@ -111,6 +115,7 @@ impl Recorder {
             text: Vec::new(),
             limit,
             formats: Vec::new(),
+            tuples: None,
             omitted: 0,
             last: 0,
         }
@@ -147,6 +152,22 @@ impl Recorder {
         if is_new && self.has_room() {
             let names = columns.fields.iter().map(|field| field.name.as_str());
             self.step(at, Seen::Columns(names.collect()));
+        }
+    }
+
+    /// Data of `COPY … TO STDOUT` follows.
+    pub fn copied(&mut self, facts: &Facts, catalog: &Catalog) {
+        let copy = facts.copy.as_ref();
+        if copy.is_some_and(|copy| copy.layout == CopyLayout::Binary) {
+            self.tuples = Some(Tuples::default());
+            self.formats = facts
+                .outputs
+                .iter()
+                .map(|output| Format {
+                    kind: type_of(output.type_oid, catalog),
+                    format: row::Format::Binary,
+                })
+                .collect();
         }
     }
 
@@ -204,21 +225,38 @@ impl Recorder {
             Some(([kind, ..], body)) => (*kind, body),
             _ => return,
         };
-        self.limit.rows -= 1;
-        match kind {
-            kind::DATA_ROW => {
-                let Ok(row) = DataRow::decode(body) else {
-                    return;
-                };
-                let formats = std::mem::take(&mut self.formats);
-                let values = row.values().enumerate();
-                let values =
-                    values.map(|(column, value)| Some(shown(value?, formats.get(column).copied())));
-                self.step(at, Seen::Row(values.collect()));
-                self.formats = formats;
+        match (kind, self.tuples.take()) {
+            (kind::DATA_ROW, _) => match DataRow::decode(body) {
+                Ok(row) => self.row(at, &row),
+                Err(_) => self.skip(at, 1),
+            },
+            (_, Some(mut tuples)) => {
+                tuples.feed(body);
+                loop {
+                    match tuples.next_piece() {
+                        Ok(Some(Piece::Tuple(row))) if self.has_room() => self.row(at, &row),
+                        Ok(Some(Piece::Tuple(_))) | Err(_) => return self.skip(at, 1),
+                        Ok(Some(Piece::Header | Piece::Trailer)) => {}
+                        Ok(None) => break,
+                    }
+                }
+                self.tuples = Some(tuples);
             }
-            _ => self.step(at, Seen::Line(line(body))),
+            (_, None) => {
+                self.limit.rows -= 1;
+                self.step(at, Seen::Line(line(body)));
+            }
         }
+    }
+
+    fn row(&mut self, at: Duration, row: &DataRow<'_>) {
+        self.limit.rows -= 1;
+        let formats = std::mem::take(&mut self.formats);
+        let values = row.values().enumerate();
+        let values =
+            values.map(|(column, value)| Some(shown(value?, formats.get(column).copied())));
+        self.step(at, Seen::Row(values.collect()));
+        self.formats = formats;
     }
 
     fn step(&mut self, at: Duration, what: Seen<'_>) {

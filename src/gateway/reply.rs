@@ -324,7 +324,6 @@ impl ForClient for mask::Refusal {
     fn fields(&self) -> Fields {
         let fields = error(SqlState::INSUFFICIENT_PRIVILEGE, self.to_string());
         match self {
-            Self::BinaryCopy => fields.with_hint("Use COPY in text or csv format."),
             Self::Unexpected { .. } | Self::Columns { .. } => {
                 fields.with_hint("Name the tables and columns of the statement in full.")
             }

@@ -1,16 +1,17 @@
-//! Lines of `COPY … TO STDOUT` in text and CSV format, masked.
+//! What `COPY … TO STDOUT` sends, masked: lines in text and CSV format here, rows in binary format by `tuples`.
 //!
 //! The server sends one row in each `CopyData` message. A line that is not UTF-8, or has another number of values
 //! than expected, is refused: other encodings can hide a delimiter inside a letter.
 
 use crate::mask::cell::{Cell, Scratch, type_of};
 use crate::mask::plan::{Refusal, Terms};
+use crate::mask::tuples::Tuples;
 use crate::model::name::ColumnId;
 use crate::policy::Shown;
 use crate::policy::obligation::Mask;
 use crate::sql::catalog::Catalog;
 use crate::sql::footprint::{CopyFormat, CopyLayout, Facts};
-use crate::sql::lineage::Origin;
+use crate::sql::lineage::{Origin, Output};
 use crate::wire::row::Format;
 use crate::wire::value::Type;
 
@@ -28,16 +29,35 @@ pub struct Lines {
     format: CopyFormat,
     columns: Vec<Option<Column>>,
     header: Header,
+    tuples: Tuples,
     scratch: Scratch,
     value: String,
     shown: Shown,
 }
 
+/// One masked column.
 #[derive(Debug)]
-struct Column {
+pub(super) struct Column {
     cell: Cell,
     remember: Vec<ColumnId>,
     count: u64,
+}
+
+impl Column {
+    /// The masked value in the column's format; `None` is NULL.
+    pub(super) fn apply<'s>(
+        &'s mut self,
+        value: &[u8],
+        scratch: &'s mut Scratch,
+        shown: &mut Shown,
+    ) -> Option<&'s [u8]> {
+        self.count = self.count.saturating_add(1);
+        let masked = self.cell.apply(value, scratch)?;
+        for source in &self.remember {
+            shown.add(*source, masked.text);
+        }
+        Some(masked.bytes)
+    }
 }
 
 /// Whether the first line, the names of the columns, is still to come.
@@ -70,14 +90,10 @@ impl Lines {
             return Ok(None);
         }
         let format = facts.copy.clone().ok_or(Refusal::Malformed)?;
-        match format.layout {
-            CopyLayout::Text | CopyLayout::Csv => {}
-            CopyLayout::Binary => return Err(Refusal::BinaryCopy),
-        }
         let columns = masks
             .iter()
             .zip(&facts.outputs)
-            .map(|(mask, output)| Some(column(mask.as_ref()?, &output.origin, terms)))
+            .map(|(mask, output)| Some(column(mask.as_ref()?, output, format.layout, terms)))
             .collect();
         let header = if format.header {
             Header::Expected
@@ -88,24 +104,30 @@ impl Lines {
             format,
             columns,
             header,
+            tuples: Tuples::default(),
             scratch: Scratch::default(),
             value: String::new(),
             shown: Shown::new(),
         }))
     }
 
-    /// Writes the line, masked, behind what `out` holds.
+    /// Writes the line, or what of binary data is there as a whole, masked, behind what `out` holds. Says how many rows that were.
     ///
     /// # Errors
     /// When the line cannot be told apart into the values that were expected; `out` is then as it was.
-    pub fn apply(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<(), Refusal> {
-        if self.header == Header::Expected {
-            self.header = Header::Past;
-            out.extend_from_slice(line);
-            return Ok(());
-        }
+    pub fn apply(&mut self, line: &[u8], out: &mut Vec<u8>) -> Result<u64, Refusal> {
         let start = out.len();
-        let written = self.write(line, out);
+        let written = match self.format.layout {
+            CopyLayout::Binary => self
+                .tuples
+                .apply(line, &mut self.columns, &mut self.shown, out),
+            CopyLayout::Text | CopyLayout::Csv if self.header == Header::Expected => {
+                self.header = Header::Past;
+                out.extend_from_slice(line);
+                Ok(0)
+            }
+            CopyLayout::Text | CopyLayout::Csv => self.write(line, out).map(|()| 1),
+        };
         if written.is_err() {
             out.truncate(start);
         }
@@ -159,24 +181,22 @@ impl Lines {
             out.extend_from_slice(raw.as_bytes());
             return Ok(());
         };
-        column.count = column.count.saturating_add(1);
         self.value.clear();
         unescape(raw, &self.format, &mut self.value).ok_or(Refusal::Malformed)?;
-        match column.cell.apply(self.value.as_bytes(), &mut self.scratch) {
+        let value = self.value.as_bytes();
+        match column.apply(value, &mut self.scratch, &mut self.shown) {
             None => out.extend_from_slice(self.format.null.as_bytes()),
             Some(masked) => {
-                for source in &column.remember {
-                    self.shown.add(*source, masked.text);
-                }
-                escape(masked.text, &self.format, out);
+                let masked = str::from_utf8(masked).map_err(|_| Refusal::Malformed)?;
+                escape(masked, &self.format, out);
             }
         }
         Ok(())
     }
 }
 
-fn column(mask: &Mask, origin: &Origin, terms: &Terms<'_>) -> Column {
-    let (sources, kind) = match origin {
+fn column(mask: &Mask, output: &Output, layout: CopyLayout, terms: &Terms<'_>) -> Column {
+    let (sources, kind) = match &output.origin {
         Origin::Plain(columns) => {
             let sources: Vec<ColumnId> = columns.iter().copied().collect();
             let kind = common_type(&sources, terms.catalog);
@@ -187,7 +207,16 @@ fn column(mask: &Mask, origin: &Origin, terms: &Terms<'_>) -> Column {
             (Vec::new(), None)
         }
     };
-    let cell = Cell::new(mask, kind, Format::Text, terms.keys);
+    let (kind, format) = match layout {
+        CopyLayout::Text | CopyLayout::Csv => (kind, Format::Text),
+        // Bytes of another type could be taken for a value of this one: `UNION` may have made a float of an integer. Only text says of itself
+        // what it is not.
+        CopyLayout::Binary => {
+            let known = type_of(output.type_oid, terms.catalog);
+            (kind.filter(|kind| known == Some(*kind)), Format::Binary)
+        }
+    };
+    let cell = Cell::new(mask, kind, format, terms.keys);
     let remember = if cell.looks_real() {
         sources
     } else {

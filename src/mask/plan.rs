@@ -100,9 +100,6 @@ pub enum Refusal {
     /// A row grew too large, or its layout is broken.
     #[error("a row cannot be written")]
     Malformed,
-    /// The rows of this `COPY` come in a form that cannot be masked.
-    #[error("`COPY` in binary format cannot be masked")]
-    BinaryCopy,
 }
 
 impl Plan {

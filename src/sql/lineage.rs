@@ -13,6 +13,9 @@ pub struct Output {
     pub name: String,
     /// Where it comes from.
     pub origin: Origin,
+    /// The OID of its type; 0 when it is not known for sure.
+    #[serde(skip)]
+    pub type_oid: u32,
 }
 
 /// Where a value comes from.

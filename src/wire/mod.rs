@@ -1,6 +1,7 @@
 //! The PostgreSQL 3.x protocol as bytes and values: what both sides say, and how a server checks a SCRAM proof. Pure.
 
 pub mod backend;
+pub mod copy;
 pub mod error;
 pub mod frame;
 pub mod frontend;

@@ -245,6 +245,7 @@ impl Run {
         let lines = Lines::new(permit.masks(), permit.facts(), &self.lens.terms())
             .map_err(|refusal| refusal.fields())?;
         self.rows = lines.map_or(Rows::Clean, |lines| Rows::Lines(Box::new(lines)));
+        self.recorder.copied(permit.facts(), &self.lens.catalog);
         Ok(())
     }
 
@@ -274,6 +275,7 @@ impl Run {
         out: &mut Vec<u8>,
     ) -> Result<bool, &'static str> {
         let before = out.len();
+        let mut rows = 1;
         match &mut self.rows {
             Rows::Unknown => return Err("a row that it had not described"),
             Rows::Clean => out.extend_from_slice(frame.bytes()),
@@ -285,15 +287,18 @@ impl Run {
             Rows::Lines(lines) => {
                 let line = &mut self.line;
                 line.clear();
-                lines
+                rows = lines
                     .apply(frame.body(), line)
                     .map_err(|_| "a line that does not fit its COPY")?;
-                reply::write(&Message::CopyData(line), out);
+                if !line.is_empty() {
+                    reply::write(&Message::CopyData(line), out);
+                }
             }
         }
         let length = u64::try_from(out.len() - before).unwrap_or(u64::MAX);
-        if self.passes(1, length) {
-            self.saw(now, out.get(before..).unwrap_or_default(), 1);
+        if self.passes(rows, length) {
+            let sent = out.get(before..).unwrap_or_default();
+            self.saw(now, sent, u64::from(!sent.is_empty()));
             return Ok(true);
         }
         out.truncate(before);

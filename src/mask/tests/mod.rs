@@ -3,6 +3,7 @@
 mod copy;
 mod plan;
 mod transform;
+mod tuples;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -89,6 +90,7 @@ fn facts(origins: Vec<Origin>) -> Facts {
     let output = |origin| Output {
         name: "x".to_owned(),
         origin,
+        type_oid: 25,
     };
     Facts {
         kind: Kind::Select,

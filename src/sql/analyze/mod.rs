@@ -152,6 +152,7 @@ impl Analyzer<'_> {
                 .map(|field| Output {
                     name: field.name,
                     origin: field.value.origin,
+                    type_oid: field.value.type_oid,
                 })
                 .collect(),
             usages: self.found.usages.into_iter().collect(),

@@ -1,6 +1,7 @@
 //! One file per source file.
 
 mod backend;
+mod copy;
 mod error;
 mod frame;
 mod frontend;
