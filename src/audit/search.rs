@@ -135,9 +135,10 @@ pub fn matches(filter: &Filter, record: &Record) -> bool {
         && filter.table.as_ref().is_none_or(|table| {
             footprint(action).is_some_and(|footprint| touches(table, footprint))
         })
-        && filter
-            .decision
-            .is_none_or(|outcome| decision(action).is_some_and(|said| said.outcome == outcome))
+        && filter.decision.is_none_or(|outcome| {
+            decision(action).is_some_and(|said| said.outcome == outcome)
+                || (outcome == Outcome::Review && is_of_review(action))
+        })
         && filter
             .event
             .as_ref()
@@ -146,6 +147,26 @@ pub fn matches(filter: &Filter, record: &Record) -> bool {
             .text
             .as_ref()
             .is_none_or(|text| says(text, context, action))
+}
+
+/// Whether an event belongs to a review: what people said, and what ran or was granted by it.
+const fn is_of_review(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::RequestApproved { .. }
+            | Action::RequestDenied { .. }
+            | Action::RequestExpired { .. }
+            | Action::RequestWithdrawn { .. }
+            | Action::RequestUsed { .. }
+            | Action::StatementIntended {
+                request: Some(_),
+                ..
+            }
+            | Action::SessionGranted {
+                request: Some(_),
+                ..
+            }
+    )
 }
 
 /// The event's name, as in the log.

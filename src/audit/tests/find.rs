@@ -246,3 +246,32 @@ fn passwords_reach_no_file() {
         assert!(!file.windows(7).any(|part| part == b"hunter2"), "{name}");
     }
 }
+
+#[test]
+fn a_review_is_found_with_what_people_said_and_what_ran_by_it() {
+    let (log, _) = open(&Arc::new(Memory::default()));
+    log.append_blocking(intended("ann", "select 1")).unwrap();
+    let request = "r0123456789ab".parse().unwrap();
+    let approved = Action::RequestApproved {
+        request,
+        have: 1,
+        needed: 1,
+        max_rows: None,
+        note: None,
+    };
+    log.append_blocking(Event::new(context("rex"), approved))
+        .unwrap();
+    let mut applied = intended("ann", "delete from orders where id = 7");
+    if let Action::StatementIntended { request, .. } = &mut applied.action {
+        *request = "r0123456789ab".parse().ok();
+        assert!(request.is_some());
+    }
+    log.append_blocking(applied).unwrap();
+    let filter = Filter {
+        decision: Some(Outcome::Review),
+        ..Filter::default()
+    };
+    let found = search(&log, &filter).unwrap();
+    let indexes: Vec<u64> = found.records.iter().map(|record| record.index).collect();
+    assert_eq!(indexes, [1, 2]);
+}
