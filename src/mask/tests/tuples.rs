@@ -70,7 +70,7 @@ fn apply(lines: &mut Lines, chunks: &[&[u8]]) -> Result<(u64, Vec<u8>), Refusal>
     Ok((rows, out))
 }
 
-fn check(mask: Mask, type_oid: u32, value: &[u8], expected: Option<&[u8]>) {
+fn check(mask: &Mask, type_oid: u32, value: &[u8], expected: Option<&[u8]>) {
     let row = |first: Option<&[u8]>| [first.map(<[u8]>::to_vec), Some(b"open".to_vec())];
     let mut lines = masked(mask.clone(), type_oid, type_oid);
     let came = written(&[row(Some(value)), row(None)]);
@@ -87,30 +87,35 @@ fn check(mask: Mask, type_oid: u32, value: &[u8], expected: Option<&[u8]>) {
 #[test]
 fn each_type_keeps_its_form() {
     let partial = Mask::Partial { first: 0, last: 2 };
-    check(partial, 25, b"secret", Some(b"******et"));
-    check(Mask::Email, 1043, b"ann@example.com", Some(b"a***@***.com"));
-    check(Mask::Redact, 25, b"secret", Some(b"***"));
-    check(Mask::Redact, 23, &7_i32.to_be_bytes(), None);
-    check(Mask::Redact, 16, &[1], None);
+    check(&partial, 25, b"secret", Some(b"******et"));
+    check(
+        &Mask::Email,
+        1043,
+        b"ann@example.com",
+        Some(b"a***@***.com"),
+    );
+    check(&Mask::Redact, 25, b"secret", Some(b"***"));
+    check(&Mask::Redact, 23, &7_i32.to_be_bytes(), None);
+    check(&Mask::Redact, 16, &[1], None);
     let constant = Mask::Constant { value: "7".into() };
     check(
-        constant,
+        &constant,
         23,
         &9_i32.to_be_bytes(),
         Some(&7_i32.to_be_bytes()),
     );
-    check(Mask::Null, 25, b"secret", None);
+    check(&Mask::Null, 25, b"secret", None);
     check(
-        Mask::Bucket { size: 10 },
+        &Mask::Bucket { size: 10 },
         20,
         &17_i64.to_be_bytes(),
         Some(&10_i64.to_be_bytes()),
     );
     // A value that is none of its type becomes NULL, never passes.
-    check(Mask::Bucket { size: 10 }, 20, &17_i32.to_be_bytes(), None);
-    check(Mask::Email, 25, b"a\xff@example.com", None);
+    check(&Mask::Bucket { size: 10 }, 20, &17_i32.to_be_bytes(), None);
+    check(&Mask::Email, 25, b"a\xff@example.com", None);
     // An array, of which no mask knows the form.
-    check(Mask::Redact, 1009, b"\0\0\0\0", None);
+    check(&Mask::Redact, 1009, b"\0\0\0\0", None);
 }
 
 #[test]
