@@ -1,6 +1,6 @@
 //! What a session has used up, across all its connections: statements, guesses, and the masked values it was shown.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -9,6 +9,8 @@ use crate::gateway::reply;
 use crate::model::session::SessionId;
 use crate::policy::Shown;
 use crate::policy::obligation::Limits;
+use crate::sql::catalog::Catalog;
+use crate::sql::footprint::{Effect, Facts};
 use crate::wire::error::{Fields, SqlState};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -26,6 +28,17 @@ pub struct Budgets {
 pub struct Budget {
     used: Mutex<Used>,
     shown: Mutex<Shown>,
+    written: Mutex<Written>,
+}
+
+/// What the session has put into the database.
+#[derive(Debug, Default)]
+struct Written {
+    relations: BTreeSet<u32>,
+    /// The catalog before the session defined something: whatever is newer may be its own.
+    before: Option<Arc<Catalog>>,
+    /// The last catalog that was compared with that one.
+    seen: Option<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -95,10 +108,50 @@ impl Budget {
         Ok(())
     }
 
+    /// A statement is about to write, or to create what rows are written to.
+    pub fn writes(&self, facts: &Facts, catalog: &Arc<Catalog>) {
+        let written = &facts.footprint.relations_written;
+        let defines = defines(&facts.effect) || facts.opaque.is_some();
+        if written.is_empty() && !defines {
+            return;
+        }
+        let mut known = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        known.relations.extend(written.iter().copied());
+        if defines {
+            known.before.get_or_insert_with(|| Arc::clone(catalog));
+        }
+    }
+
+    /// Relations whose rows the session has written, over any of its connections, and those that are newer than its first definition.
+    pub fn written(&self, catalog: &Catalog) -> Vec<u32> {
+        let mut known = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        known.compare(catalog);
+        known.relations.iter().copied().collect()
+    }
+
     /// The masked values the session was shown.
     pub fn shown(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Written {
+    fn compare(&mut self, catalog: &Catalog) {
+        let Some(before) = &self.before else {
+            return;
+        };
+        if self.seen.replace(catalog.version) == Some(catalog.version) {
+            return;
+        }
+        let new = catalog.relations.keys();
+        let new = new.filter(|oid| !before.relations.contains_key(oid));
+        self.relations.extend(new.copied());
+    }
+}
+
+/// Whether a statement may create relations.
+const fn defines(effect: &Effect) -> bool {
+    matches!(effect, Effect::Catalog | Effect::Temporary(_))
 }
 
 fn reached(what: &str, limit: u64) -> Fields {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::model::name::DatabaseName;
 use crate::sql::Scope;
 use crate::sql::catalog::Catalog;
-use crate::sql::footprint::{Analyzed, Kind};
+use crate::sql::footprint::Analyzed;
 
 /// Texts beyond this length are not kept.
 const LONGEST: usize = 16 * 1024;
@@ -83,10 +83,9 @@ impl Cache {
 
     /// Keeps what was found out, unless prepared statements or cursors of the connection have a say in it.
     pub fn keep(&self, key: Key, found: &[Analyzed]) {
-        let own = found.iter().any(|one| match one.facts().kind {
-            Kind::Execute | Kind::Fetch | Kind::Explain | Kind::Close | Kind::Deallocate => true,
-            _ => one.facts().opaque.is_some(),
-        });
+        let own = found
+            .iter()
+            .any(|one| one.facts().named || one.facts().opaque.is_some());
         if own {
             return;
         }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::gateway::reply;
+use crate::gateway::session::extended::is_stale;
 use crate::gateway::session::run::reads_file;
 use crate::gateway::session::state::{Definitions, State};
-use crate::gateway::session::verdict::{Ask, Purpose, Refusal, Transaction};
+use crate::gateway::session::verdict::{Ask, Purpose, Refusal, Settled, Transaction};
 use crate::model::access::Access;
 use crate::model::name::DatabaseName;
 use crate::model::subject::Subject;
@@ -123,6 +124,22 @@ pub fn needs_scope(analyzed: &[Analyzed]) -> bool {
             one.facts().opaque.is_some() || !one.facts().footprint.calls.is_empty()
         }
         _ => true,
+    })
+}
+
+/// Whether these statements can be judged only when the upstream owes nothing: what they are read by may change until then, or they are to
+/// be prepared anew.
+#[must_use]
+pub fn must_settle(ask: &Ask, analyzed: &[Analyzed]) -> bool {
+    if ask.settled == Settled::Yes {
+        return false;
+    }
+    analyzed.iter().any(|one| {
+        let stale = match &ask.purpose {
+            Purpose::Bind { known, .. } => is_stale(known.as_ref(), one.facts()),
+            Purpose::Query { .. } | Purpose::Prepare { .. } | Purpose::Again(_) => false,
+        };
+        stale || one.facts().named
     })
 }
 

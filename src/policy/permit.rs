@@ -55,6 +55,12 @@ impl Permit {
         self.analyzed.statement()
     }
 
+    /// The statement, as it was read when it was permitted.
+    #[must_use]
+    pub const fn analyzed(&self) -> &Analyzed {
+        &self.analyzed
+    }
+
     /// What it touches.
     #[must_use]
     pub fn facts(&self) -> &Facts {

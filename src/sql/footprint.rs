@@ -58,12 +58,25 @@ pub struct Facts {
     pub assigned: Vec<Assignment>,
     /// How the rows of a `COPY` look on the wire.
     pub copy: Option<CopyFormat>,
-    /// The text of the whole `PREPARE` this was prepared by: what it means may have changed when it is executed.
-    pub source: Option<Arc<str>>,
+    /// What a prepared statement was prepared by: what its names mean may have changed when it is executed.
+    pub source: Option<Source>,
+    /// Whether it was read by what names of prepared statements or cursors mean on its connection (`EXECUTE`, `FETCH`).
+    #[serde(skip)]
+    pub named: bool,
     /// The part that was not understood, if any.
     pub opaque: Option<Opaque>,
     /// What it does to the state of its connection.
     pub effect: Effect,
+}
+
+/// The text of a prepared statement, to be read again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Source {
+    /// The whole `PREPARE`.
+    Prepare(Arc<str>),
+    /// The statement alone, as the extended protocol sends it, with its declared parameter types.
+    Parse(Arc<str>, Arc<[u32]>),
 }
 
 /// What kind of statement it is; serialized in kebab-case, which is how policy rules name it.
@@ -141,7 +154,7 @@ pub enum Kind {
 }
 
 /// Relations, columns and functions a statement touches.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Footprint {
     /// Columns read, for any purpose. A whole-row reference reads all columns.
     pub reads: BTreeSet<ColumnId>,
@@ -293,8 +306,12 @@ pub enum Effect {
     Commit,
     /// `ROLLBACK`.
     Rollback,
-    /// Savepoints.
-    Savepoint,
+    /// `SAVEPOINT name`.
+    Savepoint(String),
+    /// `RELEASE name`.
+    Release(String),
+    /// `ROLLBACK TO name`.
+    RollbackTo(String),
     /// `PREPARE name`: statements that `EXECUTE` it have the inner facts.
     Prepare {
         /// The prepared name.
@@ -310,6 +327,8 @@ pub enum Effect {
         name: String,
         /// Its query.
         inner: Arc<Facts>,
+        /// `WITH HOLD`: it outlives its transaction.
+        hold: bool,
     },
     /// `CLOSE name`; `None` = all.
     Close(Option<String>),
@@ -328,6 +347,61 @@ pub enum Effect {
     Catalog,
     /// `DISCARD ALL`.
     Discard,
+}
+
+impl Facts {
+    /// Whether the names in a text stood for the same things when it was read for these and for the other facts.
+    #[must_use]
+    pub fn means_as(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.footprint == other.footprint
+            && self.outputs == other.outputs
+            && self.hazards == other.hazards
+            && self.opaque.as_ref().map(|opaque| &opaque.what)
+                == other.opaque.as_ref().map(|opaque| &opaque.what)
+            && self.copy == other.copy
+            && self.effect.means_as(&other.effect)
+    }
+
+    /// Whether a portal keeps to what the names in its statement meant when it was bound; otherwise the server resolves them as it
+    /// executes it.
+    #[must_use]
+    pub const fn is_fixed_when_bound(&self) -> bool {
+        !self.named
+            && matches!(
+                self.kind,
+                Kind::Select
+                    | Kind::Insert
+                    | Kind::Update
+                    | Kind::Delete
+                    | Kind::Merge
+                    | Kind::Explain
+                    | Kind::Declare
+            )
+    }
+}
+
+impl Effect {
+    fn means_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Prepare { name, inner },
+                Self::Prepare {
+                    name: of,
+                    inner: with,
+                },
+            ) => name == of && inner.means_as(with),
+            (
+                Self::Declare { name, inner, hold },
+                Self::Declare {
+                    name: of,
+                    inner: with,
+                    hold: held,
+                },
+            ) => name == of && hold == held && inner.means_as(with),
+            _ => self == other,
+        }
+    }
 }
 
 impl PartialEq for Facts {

@@ -13,7 +13,7 @@ use crate::gateway::judge::{self, Asker, Denied, Finding, Moment};
 use crate::gateway::relay::scope::{self, Look};
 use crate::gateway::relay::{End, Relay};
 use crate::gateway::reply;
-use crate::gateway::session::run::{Lens, Run, RunId};
+use crate::gateway::session::run::{Decided, Lens, Run, RunId};
 use crate::gateway::session::state::Definitions;
 use crate::gateway::session::verdict::{Ask, Purpose, Settled, Transaction, Verdict};
 use crate::gateway::session::{self, Outbox};
@@ -87,6 +87,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             Some(view) if !outdated => view,
             _ => self.refreshed().await?,
         };
+        self.session
+            .state_mut()
+            .wrote(self.budget.written(&view.catalog));
         let known = self
             .trusted
             .as_ref()
@@ -132,6 +135,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 {
                     let before = view.catalog.version;
                     *view = self.refreshed().await?;
+                    let written = self.budget.written(&view.catalog);
+                    self.session.state_mut().wrote(written);
                     if view.catalog.version == before {
                         return Ok(Some(found));
                     }
@@ -144,6 +149,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
 
     async fn analyzed(&mut self, ask: &Ask, view: &View) -> Result<Option<Vec<Analyzed>>, Stop> {
         let analyzed = self.analyze(&ask.purpose, view)?;
+        if judge::must_settle(ask, &analyzed) {
+            return Ok(None);
+        }
         // In a transaction that has failed the upstream runs nothing but its end, and answers no question.
         if !self.session.state().is_stale()
             || !judge::needs_scope(&analyzed)
@@ -235,6 +243,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 .sum();
             self.budget.spend(first.limits(), statements, probes, now)?;
         }
+        for permit in &permits {
+            self.budget.writes(permit.facts(), &view.catalog);
+        }
         let mut runs = Vec::with_capacity(permits.len());
         for permit in permits {
             runs.push(self.intended(permit, ask, view).await?);
@@ -258,7 +269,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             keys: Arc::clone(&self.keys),
             kept: self.gateway.transcript,
         };
-        Ok(Run::new(recorded, lens, self.gateway.clock.monotonic()))
+        let decided = Decided {
+            at: self.gateway.clock.monotonic(),
+            generation: self.session.state().generation(),
+        };
+        Ok(Run::new(recorded, lens, decided))
     }
 
     async fn denied(&mut self, denied: Denied, ask: &Ask, view: &View) -> Result<Verdict, Stop> {
@@ -286,10 +301,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         let Some(run) = self.session.run(id) else {
             return Err(End::from(session::Error::OutOfOrder).into());
         };
+        let facts = Arc::clone(run.facts());
         let same = Arc::ptr_eq(run.protection(), &view.protection)
             && **run.intent().permit().policy_hash() == *view.policy.hash();
+        let fixed = facts.is_fixed_when_bound();
+        let named = fixed || run.decided().generation == self.session.state().generation();
         let approved = run.intent().permit().approval().is_some();
-        if same && (approved || now.saturating_sub(run.decided()) < FRESH) {
+        if same && named && (approved || now.saturating_sub(run.decided().at) < FRESH) {
             return Ok(Verdict::Stands);
         }
         let ask = Ask {
@@ -298,15 +316,26 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         };
         let masks: Vec<_> = run.intent().permit().masks().to_vec();
         let mut view = view;
-        let Some(found) = self.find(&ask, &mut view, None).await? else {
-            return Ok(Verdict::Settle);
+        let found = if fixed {
+            // What it reads was settled when it was bound, whatever its names would mean now.
+            let bound = vec![run.intent().permit().analyzed().clone()];
+            self.judged(&ask, bound, &view, None)
+        } else {
+            let Some(found) = self.find(&ask, &mut view, None).await? else {
+                return Ok(Verdict::Settle);
+            };
+            found
         };
         match found {
             Finding::Allowed(mut permits) => {
                 let Some(permit) = permits.pop().filter(|_| permits.is_empty()) else {
                     return Err(End::from(session::Error::OutOfOrder).into());
                 };
-                if same && permit.masks() == masks {
+                // The client was told already what the rows would be.
+                if !permit.facts().means_as(&facts) {
+                    return Err(reply::changed_meanwhile().into());
+                }
+                if same && named && permit.masks() == masks {
                     return Ok(Verdict::Stands);
                 }
                 let run = self.intended(permit, &ask, &view).await?;

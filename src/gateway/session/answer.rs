@@ -1,8 +1,10 @@
 //! The upstream's side: its answers, matched with what it owes.
 
+use std::sync::Arc;
+
 use crate::gateway::reply;
 use crate::gateway::session::ledger::{Asker, Owed};
-use crate::gateway::session::names::{Prepared, Undo};
+use crate::gateway::session::names::{Ended, Hold, Prepared, Undo};
 use crate::gateway::session::run::{Outcome, Room, Run, RunId};
 use crate::gateway::session::{Act, Error, Mode, Outbox, Pipeline, Session, Via, Voice};
 use crate::sql::footprint::{Effect, Kind};
@@ -28,7 +30,7 @@ impl Session {
         match message {
             Message::ErrorResponse(fields) => self.failed(fields, out)?,
             Message::ReadyForQuery(status) => self.ready_for_query(status, frame, out)?,
-            Message::ParseComplete => self.done(frame, out, |owed| matches!(owed, Owed::Parse))?,
+            Message::ParseComplete => self.parsed(frame, out)?,
             Message::BindComplete => self.bound(frame, out)?,
             Message::CloseComplete => self.closed(frame, out)?,
             Message::ParameterDescription { .. } => match self.ledger.front() {
@@ -65,7 +67,7 @@ impl Session {
             | Message::ParameterStatus { .. } => return Err(Error::OutOfOrder),
         }
         self.settle(out);
-        Ok(())
+        self.resume(out)
     }
 
     /// How many rows may be forwarded unread now; `None` = look at each.
@@ -119,6 +121,8 @@ impl Session {
             Owed::Execute(run) => Some(*run),
             Owed::Query(runs) => runs.front().copied(),
             Owed::Parse
+            | Owed::CloseStale
+            | Owed::ParseAgain
             | Owed::Bind(_)
             | Owed::DescribeStatement
             | Owed::DescribeCursor
@@ -144,25 +148,29 @@ impl Session {
         reply::write(message, &mut bytes);
         if self.ledger.is_empty() && self.pipeline == Pipeline::Empty {
             out.client.append(&mut bytes);
+            self.happened(undo.as_ref());
             return;
         }
         self.ledger.push_with(Owed::Local(bytes), undo);
         self.settle(out);
     }
 
-    fn done(
-        &mut self,
-        frame: &Frame,
-        out: &mut Outbox,
-        fits: impl Fn(&Owed) -> bool,
-    ) -> Result<(), Error> {
-        if !self.ledger.front().is_some_and(fits) {
-            return Err(Error::Upstream("an answer to nothing"));
+    fn parsed(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        match self.ledger.front() {
+            Some(Owed::Parse) => self.tell(frame, out),
+            Some(Owed::ParseAgain) => {}
+            _ => return Err(Error::Upstream("an answer to nothing")),
         }
         self.ledger.pop();
         self.turn = self.now;
-        self.tell(frame, out);
         Ok(())
+    }
+
+    /// What was assumed has come true.
+    fn happened(&mut self, undo: Option<&Undo>) {
+        if let Some(Undo::Portal(name, _)) = undo {
+            self.names.bound(name);
+        }
     }
 
     fn bound(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
@@ -170,6 +178,7 @@ impl Session {
             return Err(Error::Upstream("an answer to nothing"));
         };
         if let Some(entry) = self.ledger.pop() {
+            self.happened(entry.undo.as_ref());
             self.forget(entry.undo, out);
         }
         self.turn = self.now;
@@ -178,21 +187,25 @@ impl Session {
     }
 
     fn closed(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
-        let Some(Owed::Close(run)) = self.ledger.front() else {
-            return Err(Error::Upstream("an answer to nothing"));
-        };
-        if let Some(run) = *run {
-            self.runs.remove(run, self.now, out);
+        match self.ledger.front() {
+            Some(Owed::Close(run)) => {
+                if let Some(run) = *run {
+                    self.runs.remove(run, self.now, out);
+                }
+                self.tell(frame, out);
+            }
+            Some(Owed::CloseStale) => {}
+            _ => return Err(Error::Upstream("an answer to nothing")),
         }
         self.ledger.pop();
-        self.tell(frame, out);
         Ok(())
     }
 
     /// A portal has taken the place of another: nobody can execute that one any more.
     fn forget(&mut self, undo: Option<Undo>, out: &mut Outbox) {
-        use crate::gateway::session::names::Portal;
-        if let Some(Undo::Portal(_, Some(Portal::Run { run, .. }))) = undo {
+        if let Some(Undo::Portal(_, Some(slot))) = undo
+            && let Some(run) = slot.run()
+        {
             self.runs.remove(run, self.now, out);
         }
     }
@@ -312,11 +325,10 @@ impl Session {
         let Some(run) = self.runs.get_mut(id) else {
             return Err(Error::OutOfOrder);
         };
-        let facts = std::sync::Arc::clone(run.facts());
+        let facts = Arc::clone(run.facts());
         out.acts.extend(run.take_shown().map(Act::Shown));
         let stopped = run.stopped().cloned();
         self.state.completed(&facts);
-        self.take_effect(&facts.effect);
         match stopped {
             None => {
                 self.runs
@@ -337,6 +349,7 @@ impl Session {
         if self.is_query() {
             self.runs.remove(id, self.now, out);
         }
+        self.take_effect(&facts.effect, tag, out);
         Ok(())
     }
 
@@ -365,37 +378,63 @@ impl Session {
     }
 
     /// What a statement did to names.
-    fn take_effect(&mut self, effect: &Effect) {
+    fn take_effect(&mut self, effect: &Effect, tag: &str, out: &mut Outbox) {
         match effect {
-            Effect::Prepare { name, .. } => {
+            Effect::Prepare { name, inner } => {
                 let quoted = name.replace('"', "\"\"");
                 let prepared = Prepared {
                     text: format!("EXECUTE \"{quoted}\"").into(),
                     types: Vec::new().into(),
                     refused: None,
-                    facts: self.state.scope().prepared.get(name).cloned(),
+                    facts: None,
                 };
                 self.names.set_statement(name, Some(prepared));
+                self.state.prepared(name, Some(Arc::clone(inner)));
+                return;
             }
             Effect::Deallocate(Some(name)) => {
-                self.names.set_statement(name, None);
+                self.set_statement(name, None);
+                return;
             }
-            Effect::Deallocate(None) => self.names.drop_named(),
-            Effect::Declare { name, .. } | Effect::Close(Some(name)) => {
-                self.names.set_portal(name, None);
+            Effect::Deallocate(None) => {
+                self.names.drop_named();
+                self.state.forget_prepared();
+                return;
+            }
+            Effect::Declare { name, inner, hold } => {
+                let hold = if *hold { Hold::Yes } else { Hold::No };
+                self.names.declare(name, Arc::clone(inner), hold);
+            }
+            Effect::Close(Some(name)) => {
+                self.close_portal(name);
             }
             Effect::Close(None) => self.names.drop_portals(),
-            Effect::Discard => self.names.drop_all(),
+            Effect::Discard => {
+                self.names.drop_all();
+                self.state.forget_prepared();
+            }
+            Effect::Savepoint(name) => self.names.savepoint(name),
+            Effect::Release(name) => self.names.release(name),
+            Effect::RollbackTo(name) => {
+                self.names.rollback_to(name);
+                self.ending = Ended::Committed;
+            }
+            // A `COMMIT` of a transaction that has failed says so in its tag.
+            Effect::Commit if tag == "COMMIT" => self.end_transaction(Ended::Committed),
+            Effect::Commit | Effect::Rollback => self.end_transaction(Ended::RolledBack),
             Effect::None
             | Effect::Begin
-            | Effect::Commit
-            | Effect::Rollback
-            | Effect::Savepoint
             | Effect::Settings
             | Effect::SearchPath { .. }
             | Effect::Temporary(_)
-            | Effect::Catalog => {}
+            | Effect::Catalog => return,
         }
+        self.sync_portals(out);
+    }
+
+    fn end_transaction(&mut self, ended: Ended) {
+        self.names.end(ended);
+        self.ending = Ended::Committed;
     }
 
     pub(super) fn is_query(&self) -> bool {
@@ -466,7 +505,8 @@ impl Session {
         self.turn = self.now;
         self.state.ready(status);
         if status == TransactionStatus::Idle {
-            self.end_portals(out);
+            self.end_transaction(self.ending);
+            self.sync_portals(out);
         }
         if std::mem::replace(&mut self.voice, Voice::Speaking) == Voice::Muted
             && status == TransactionStatus::Open
@@ -520,7 +560,11 @@ impl Session {
     /// Lets go of what waited for the upstream's silence, and says what is ours to say.
     pub(super) fn settle(&mut self, out: &mut Outbox) {
         while let Some(Owed::Local(_)) = self.ledger.front() {
-            if let Some(Owed::Local(bytes)) = self.ledger.pop().map(|entry| entry.owed)
+            let Some(entry) = self.ledger.pop() else {
+                break;
+            };
+            self.happened(entry.undo.as_ref());
+            if let Owed::Local(bytes) = entry.owed
                 && self.voice == Voice::Speaking
             {
                 out.client.extend_from_slice(&bytes);

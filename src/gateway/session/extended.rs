@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use crate::gateway::reply;
 use crate::gateway::session::ledger::{Asker, Owed};
-use crate::gateway::session::names::{Portal, Prepared};
+use crate::gateway::session::names::{Portal, Prepared, Undo};
 use crate::gateway::session::run::{Run, RunId};
 use crate::gateway::session::simple::POISON;
 use crate::gateway::session::verdict::{Ask, Purpose, Refusal, Settled, Transaction, Verdict};
 use crate::gateway::session::{
     Error, Mode, Outbox, Pending, Pipeline, Session, Settle, Then, Via, send,
 };
+use crate::sql::footprint::{Facts, Source};
 use crate::wire::backend::{self, TransactionStatus};
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
@@ -57,9 +58,8 @@ impl Session {
         };
         match verdict {
             Verdict::Prepared(facts) => {
-                self.state.prepared(name, Some(Arc::clone(&facts)));
                 prepared.facts = Some(facts);
-                let undo = self.names.set_statement(name, Some(prepared));
+                let undo = self.set_statement(name, Some(with_source(prepared, name)));
                 self.ledger.push_with(Owed::Parse, Some(undo));
                 self.forward(&pending.frame, out);
             }
@@ -70,8 +70,7 @@ impl Session {
                     return Ok(());
                 }
                 prepared.refused = Some(Arc::new(refusal));
-                self.state.prepared(name, None);
-                let undo = self.names.set_statement(name, Some(prepared));
+                let undo = self.set_statement(name, Some(prepared));
                 self.pretend(&backend::Message::ParseComplete, Some(undo), out);
             }
             Verdict::Refused(refusal) => self.refuse_pipeline(refusal.fields, out),
@@ -82,27 +81,32 @@ impl Session {
         Ok(())
     }
 
-    pub(super) fn bind(&mut self, portal: String, statement: &str, frame: Frame, out: &mut Outbox) {
-        let Some(prepared) = self.names.statement(statement) else {
-            self.refuse_pipeline(reply::no_statement(statement), out);
+    pub(super) fn bind(
+        &mut self,
+        portal: String,
+        statement: String,
+        frame: Frame,
+        out: &mut Outbox,
+    ) {
+        let Some(prepared) = self.names.statement(&statement) else {
+            self.refuse_pipeline(reply::no_statement(&statement), out);
             return;
         };
         if let Some(refusal) = prepared.refused.clone() {
-            let undo = self
-                .names
-                .set_portal(&portal, Some(Portal::Refused(refusal)));
+            let undo = self.set_portal(&portal, Portal::Refused(refusal));
             self.pretend(&backend::Message::BindComplete, Some(undo), out);
             return;
         }
         let purpose = Purpose::Bind {
             text: Arc::clone(&prepared.text),
             types: Arc::clone(&prepared.types),
+            known: prepared.facts.clone(),
             frame: frame.clone(),
         };
         self.wait(
             ask(purpose),
             frame,
-            Then::Bind { portal },
+            Then::Bind { portal, statement },
             Settle::NotNeeded,
             out,
         );
@@ -110,7 +114,7 @@ impl Session {
 
     pub(super) fn bind_decided(
         &mut self,
-        portal: &str,
+        (portal, statement): (&str, &str),
         verdict: Verdict,
         pending: &Pending,
         out: &mut Outbox,
@@ -123,18 +127,17 @@ impl Session {
                 if run.is_guarded() {
                     self.state.guard();
                 }
+                self.prepare_again(statement, run.facts(), out);
                 let run = self.runs.add(run);
                 let described = false;
-                let undo = self
-                    .names
-                    .set_portal(portal, Some(Portal::Run { run, described }));
+                let undo = self.set_portal(portal, Portal::Run { run, described });
                 self.ledger.push_with(Owed::Bind(run), Some(undo));
                 self.forward(&pending.frame, out);
             }
             // Refused only now, by its parameters or a newer policy: the upstream knows the statement, but not the portal.
             Verdict::Refused(refusal) if refusal.copy_columns.is_some() => {
                 let portal_of = Portal::Refused(Arc::new(refusal));
-                let undo = self.names.set_portal(portal, Some(portal_of));
+                let undo = self.set_portal(portal, portal_of);
                 self.pretend(&backend::Message::BindComplete, Some(undo), out);
             }
             Verdict::Refused(refusal) => self.refuse_pipeline(refusal.fields, out),
@@ -159,16 +162,13 @@ impl Session {
                     self.forward(frame, out);
                 }
             },
-            // Of a cursor made by DECLARE: a description shows names and types, never a value.
-            Target::Portal(name)
-                if self.names.portal(name).is_none()
-                    && self.state.scope().cursors.contains_key(name) =>
-            {
-                self.ledger.push(Owed::DescribeCursor);
-                self.forward(frame, out);
-            }
             Target::Portal(name) => match self.names.portal_mut(name) {
-                None => self.refuse_pipeline(self.unknown_portal(name), out),
+                None => self.refuse_pipeline(reply::no_portal(name), out),
+                // A description shows names and types, never a value.
+                Some(Portal::Cursor) => {
+                    self.ledger.push(Owed::DescribeCursor);
+                    self.forward(frame, out);
+                }
                 Some(Portal::Refused(_)) => self.pretend(&backend::Message::NoData, None, out),
                 Some(Portal::Run { run, described }) => {
                     let run = *run;
@@ -182,7 +182,8 @@ impl Session {
 
     pub(super) fn execute(&mut self, portal: String, frame: Frame, out: &mut Outbox) {
         match self.names.portal(&portal) {
-            None => self.refuse_pipeline(self.unknown_portal(&portal), out),
+            None => self.refuse_pipeline(reply::no_portal(&portal), out),
+            Some(Portal::Cursor) => self.refuse_pipeline(reply::cursor_as_portal(&portal), out),
             Some(Portal::Refused(refusal)) => {
                 let refusal = Refusal::clone(refusal);
                 self.refuse_copy(refusal, out);
@@ -204,6 +205,11 @@ impl Session {
         pending: &Pending,
         out: &mut Outbox,
     ) -> Result<(), Error> {
+        // While it waited, the name may have been given to another.
+        if self.portal_run(portal) != Some(id) {
+            self.refuse_pipeline(reply::no_portal(portal), out);
+            return Ok(());
+        }
         match verdict {
             Verdict::Stands => {}
             Verdict::Renewed(renewed) => {
@@ -234,7 +240,8 @@ impl Session {
         };
         run.start(now);
         let takes_data = run.takes_data();
-        self.state.sending(run.facts());
+        let portals = self.names.has_named_portals();
+        self.state.sending(run.facts(), portals);
         self.ledger.push(Owed::Execute(id));
         self.forward(&pending.frame, out);
         if takes_data {
@@ -279,8 +286,7 @@ impl Session {
                     .names
                     .statement(name)
                     .is_some_and(|prepared| prepared.refused.is_some());
-                self.state.prepared(name, None);
-                let undo = self.names.set_statement(name, None);
+                let undo = self.set_statement(name, None);
                 if pretended {
                     self.pretend(&backend::Message::CloseComplete, Some(undo), out);
                 } else {
@@ -291,15 +297,14 @@ impl Session {
             Target::Portal(name) => {
                 let run = match self.names.portal(name) {
                     Some(Portal::Refused(_)) => {
-                        let undo = self.names.set_portal(name, None);
+                        let undo = self.close_portal(name);
                         self.pretend(&backend::Message::CloseComplete, Some(undo), out);
                         return;
                     }
                     Some(Portal::Run { run, .. }) => Some(*run),
-                    None => None,
+                    Some(Portal::Cursor) | None => None,
                 };
-                let undo = self.names.set_portal(name, None);
-                self.state.closing(name);
+                let undo = self.close_portal(name);
                 self.ledger.push_with(Owed::Close(run), Some(undo));
                 self.forward(frame, out);
             }
@@ -344,18 +349,61 @@ impl Session {
         send(&Message::Flush, out);
     }
 
-    fn unknown_portal(&self, name: &str) -> Fields {
-        if self.state.scope().cursors.contains_key(name) {
-            reply::cursor_as_portal(name)
-        } else {
-            reply::no_portal(name)
+    /// The server reads a prepared statement again when the search path or a table has changed, but not when a new object hides one that
+    /// it found before. When its names mean something else now, it is prepared anew, so that both sides read it alike.
+    fn prepare_again(&mut self, name: &str, facts: &Arc<Facts>, out: &mut Outbox) {
+        let Some(prepared) = self.names.statement(name) else {
+            return;
+        };
+        if !is_stale(prepared.facts.as_ref(), facts) || self.status == TransactionStatus::Failed {
+            return;
         }
+        let (text, types) = (Arc::clone(&prepared.text), Arc::clone(&prepared.types));
+        if !name.is_empty() {
+            send(&Message::Close(Target::Statement(name)), out);
+            self.ledger.push(Owed::CloseStale);
+        }
+        let parse = Message::Parse {
+            name,
+            sql: &text,
+            types: types.to_vec(),
+        };
+        send(&parse, out);
+        let prepared = Prepared {
+            text: Arc::clone(&text),
+            types: Arc::clone(&types),
+            refused: None,
+            facts: Some(Arc::clone(facts)),
+        };
+        let undo = match self.set_statement(name, Some(with_source(prepared, name))) {
+            Undo::Statement(name, before) => Undo::Again(name, before),
+            other => other,
+        };
+        self.ledger.push_with(Owed::ParseAgain, Some(undo));
     }
 
     fn forward(&mut self, frame: &Frame, out: &mut Outbox) {
         self.pipeline = Pipeline::Begun;
         out.upstream.push(frame.bytes().clone());
     }
+}
+
+/// Whether the names in a prepared statement meant something else when it was prepared. What is looked up by name on the connection
+/// itself, as by `EXECUTE`, is looked up each time it runs.
+pub(in crate::gateway) fn is_stale(known: Option<&Arc<Facts>>, now: &Facts) -> bool {
+    !now.named && known.is_some_and(|known| !known.means_as(now))
+}
+
+/// `EXECUTE` has to read the text again; it can't name the unnamed statement.
+fn with_source(mut prepared: Prepared, name: &str) -> Prepared {
+    if let Some(facts) = prepared.facts.as_ref().filter(|_| !name.is_empty()) {
+        let source = Source::Parse(Arc::clone(&prepared.text), Arc::clone(&prepared.types));
+        prepared.facts = Some(Arc::new(Facts {
+            source: Some(source),
+            ..Facts::clone(facts)
+        }));
+    }
+    prepared
 }
 
 const fn ask(purpose: Purpose) -> Ask {

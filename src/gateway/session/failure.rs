@@ -2,7 +2,7 @@
 
 use crate::gateway::reply;
 use crate::gateway::session::ledger::{Entry, Owed};
-use crate::gateway::session::names::{Portal, Undo};
+use crate::gateway::session::names::{Ended, Portal, Undo};
 use crate::gateway::session::run::{Outcome, RunId};
 use crate::gateway::session::simple::POISON;
 use crate::gateway::session::{Error, Mode, Outbox, Session, Via, Voice, send};
@@ -12,6 +12,10 @@ use crate::wire::frontend::Message;
 impl Session {
     pub(super) fn failed(&mut self, fields: Fields, out: &mut Outbox) -> Result<(), Error> {
         self.state.failed();
+        if is_unknown_name(&fields) {
+            self.state.contradicted();
+        }
+        self.ending = Ended::RolledBack;
         self.turn = self.now;
         if matches!(fields.severity, Severity::Fatal | Severity::Panic) {
             let told = self.guarded_report(fields);
@@ -40,6 +44,8 @@ impl Session {
             Some(Owed::Local(_)) => Err(Error::OutOfOrder),
             Some(
                 Owed::Parse
+                | Owed::CloseStale
+                | Owed::ParseAgain
                 | Owed::Bind(_)
                 | Owed::DescribeStatement
                 | Owed::DescribeCursor
@@ -133,23 +139,26 @@ impl Session {
                 _ => {}
             }
             if let Some(undo) = entry.undo {
-                self.undo(undo, failed);
+                self.undo(if failed { undo.failed() } else { undo });
             }
         }
     }
 
-    fn undo(&mut self, undo: Undo, failed: bool) {
-        let name = match &undo {
-            Undo::Statement(name, _) => Some(name.clone()),
-            Undo::Portal(..) => None,
+    fn undo(&mut self, undo: Undo) {
+        let Some(undo) = self.ledger.rebase(undo) else {
+            return;
         };
-        self.names.undo(undo, failed);
-        if let Some(name) = name {
-            let facts = self
-                .names
-                .statement(&name)
-                .and_then(|prepared| prepared.facts.clone());
+        let (statement, name) = match &undo {
+            Undo::Statement(name, _) | Undo::Again(name, _) => (true, name.clone()),
+            Undo::Portal(name, _) => (false, name.clone()),
+        };
+        self.names.undo(undo);
+        if statement {
+            let prepared = self.names.statement(&name);
+            let facts = prepared.and_then(|prepared| prepared.facts.clone());
             self.state.prepared(&name, facts);
+        } else {
+            self.state.cursor(&name, self.names.cursor(&name).cloned());
         }
     }
 
@@ -190,25 +199,20 @@ impl Session {
         send(&Message::Query { sql: POISON }, out);
     }
 
-    /// The transaction is over, and with it its portals.
-    pub(super) fn end_portals(&mut self, out: &mut Outbox) {
-        if !self.ledger.is_empty() {
-            // The next pipeline has begun already; its portals must stay. What is left over of this one goes with the next end.
-            return;
-        }
-        self.names.drop_portals();
-        let over: Vec<RunId> = self.runs.by_id.keys().copied().collect();
-        for run in over {
-            self.runs.remove(run, self.now, out);
-        }
-    }
-
     /// A portal's run.
     #[must_use]
     pub fn portal_run(&self, name: &str) -> Option<RunId> {
         match self.names.portal(name)? {
             Portal::Run { run, .. } => Some(*run),
-            Portal::Refused(_) => None,
+            Portal::Refused(_) | Portal::Cursor => None,
         }
     }
+}
+
+/// The upstream does not know a name that a statement was permitted with: the catalog is older than the database.
+fn is_unknown_name(fields: &Fields) -> bool {
+    matches!(
+        fields.code.to_string().as_str(),
+        "42P01" | "42703" | "42883" | "42704" | "3F000"
+    )
 }

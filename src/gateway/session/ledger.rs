@@ -11,6 +11,10 @@ use crate::wire::error::Fields;
 pub enum Owed {
     /// `ParseComplete`.
     Parse,
+    /// `CloseComplete` of a prepared statement whose names have changed their meaning; then [`Owed::ParseAgain`]. The client asked for neither.
+    CloseStale,
+    /// `ParseComplete` of the same statement, read again.
+    ParseAgain,
     /// `BindComplete`.
     Bind(RunId),
     /// `ParameterDescription` and what the rows will be.
@@ -95,6 +99,8 @@ impl Ledger {
         for entry in self.entries.iter().rev() {
             match entry.owed {
                 Owed::Parse
+                | Owed::CloseStale
+                | Owed::ParseAgain
                 | Owed::Bind(_)
                 | Owed::DescribeStatement
                 | Owed::DescribeCursor
@@ -121,6 +127,37 @@ impl Ledger {
         let count = sync.unwrap_or(self.entries.len());
         let skipped: Vec<Entry> = self.entries.drain(..count).rev().collect();
         (skipped, sync.is_some())
+    }
+
+    /// Whether what a name means depends on an answer that is still awaited, and could change without the message at hand being skipped,
+    /// too: the name was given its meaning before a `Sync` that is on its way.
+    pub fn is_uncertain(&self, mut of: impl FnMut(&Undo) -> bool) -> bool {
+        let mut synced = false;
+        for entry in self.entries.iter().rev() {
+            synced |= matches!(entry.owed, Owed::Sync);
+            if entry.undo.as_ref().is_some_and(&mut of) {
+                return synced;
+            }
+        }
+        false
+    }
+
+    /// What a skipped message assumed is to be taken back. If the same name was given another meaning since, there is nothing to do but to
+    /// remember what was before that.
+    pub fn rebase(&mut self, undo: Undo) -> Option<Undo> {
+        let later = self.entries.iter_mut().find_map(|entry| {
+            entry.undo.as_mut().filter(|later| match &undo {
+                Undo::Statement(name, _) | Undo::Again(name, _) => later.is_statement(name),
+                Undo::Portal(name, _) => later.is_portal(name),
+            })
+        });
+        match later {
+            Some(later) => {
+                later.rebase(undo);
+                None
+            }
+            None => Some(undo),
+        }
     }
 
     /// Everything that is owed, when the connection ends.

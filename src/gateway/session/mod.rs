@@ -18,22 +18,24 @@ pub mod state;
 pub mod verdict;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::gateway::reply;
 use crate::gateway::session::ledger::{Ledger, Owed};
-use crate::gateway::session::names::Names;
+use crate::gateway::session::names::{Ended, Names, Portal, Prepared, Undo};
 use crate::gateway::session::run::{Outcome, Report, Run, RunId};
 use crate::gateway::session::state::State;
 use crate::gateway::session::verdict::{Ask, Refusal, Settled, Transaction, Verdict};
 use crate::policy::Shown;
+use crate::sql::footprint::Kind;
 use crate::wire;
 use crate::wire::backend::TransactionStatus;
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
-use crate::wire::frontend::{self, Message};
+use crate::wire::frontend::{self, Message, Target};
 
 /// Bytes of transcripts that statements of one connection may hold before their ends: a client may open any number of portals.
 const MOST_KEPT: usize = 4 * 1024 * 1024;
@@ -107,6 +109,8 @@ pub struct Session {
     status: TransactionStatus,
     pipeline: Pipeline,
     voice: Voice,
+    /// How the transaction of this moment would end.
+    ending: Ended,
     /// When the upstream last finished something; kept by the driver's clock.
     turn: Duration,
     now: Duration,
@@ -121,6 +125,8 @@ enum Mode {
     Skipping,
     /// They have to wait: one is being decided.
     Waiting(Box<Pending>),
+    /// They have to wait: this one is about names whose meaning depends on what the upstream still owes.
+    Delayed(Box<Frame>),
     /// They have to wait: a refusal is told once the upstream owes nothing.
     Refusing(Box<Refusal>),
     /// They have to wait: the upstream is about to ask for data, or not.
@@ -156,7 +162,7 @@ struct Pending {
 enum Then {
     Query,
     Parse { name: String },
-    Bind { portal: String },
+    Bind { portal: String, statement: String },
     Execute { portal: String, run: RunId },
 }
 
@@ -204,6 +210,7 @@ impl Session {
             status: TransactionStatus::Idle,
             pipeline: Pipeline::Empty,
             voice: Voice::Speaking,
+            ending: Ended::Committed,
             turn: Duration::ZERO,
             now: Duration::ZERO,
         }
@@ -223,7 +230,7 @@ impl Session {
                 Settle::First if !self.ledger.is_empty() => Next::Upstream,
                 Settle::First | Settle::NotNeeded => Next::Verdict,
             },
-            Mode::Opening(_) | Mode::Refusing(_) => Next::Upstream,
+            Mode::Opening(_) | Mode::Refusing(_) | Mode::Delayed(_) => Next::Upstream,
             Mode::Closed => Next::Close,
         }
     }
@@ -316,14 +323,23 @@ impl Session {
                 self.swallow(via, &frame, out);
                 Ok(())
             }
-            Mode::Waiting(_) | Mode::Refusing(_) | Mode::Opening(_) | Mode::Closed => {
-                Err(Error::OutOfOrder)
-            }
+            Mode::Waiting(_)
+            | Mode::Delayed(_)
+            | Mode::Refusing(_)
+            | Mode::Opening(_)
+            | Mode::Closed => Err(Error::OutOfOrder),
         }
     }
 
     fn ready(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
         let message = Message::decode(frame).map_err(Error::Client)?;
+        if self.must_wait(&message) {
+            if self.ledger.needs_flush() {
+                send(&Message::Flush, out);
+            }
+            self.mode = Mode::Delayed(Box::new(frame.clone()));
+            return Ok(());
+        }
         match message {
             Message::Query { sql } => self.query(sql.into(), frame.clone(), out),
             Message::Parse { name, sql, types } => {
@@ -334,7 +350,7 @@ impl Session {
                 portal, statement, ..
             } => {
                 let (portal, statement) = (portal.to_owned(), statement.to_owned());
-                self.bind(portal, &statement, frame.clone(), out);
+                self.bind(portal, statement, frame.clone(), out);
             }
             Message::Describe(target) => self.describe(target, frame, out),
             Message::Execute { portal, .. } => {
@@ -351,6 +367,82 @@ impl Session {
             Message::Terminate => self.mode = Mode::Closed,
         }
         Ok(())
+    }
+
+    /// Whether a message is about a name whose meaning is not certain before the upstream has answered.
+    fn must_wait(&self, message: &Message<'_>) -> bool {
+        if self.ledger.is_empty() {
+            return false;
+        }
+        let ledger = &self.ledger;
+        let statement = |name: &str| ledger.is_uncertain(|undo| undo.is_statement(name));
+        let portal = |name: &str| ledger.is_uncertain(|undo| undo.is_portal(name));
+        let (names, uncertain) = match message {
+            Message::Parse { .. } | Message::Close(_) => (true, false),
+            Message::Bind { statement: of, .. } => (true, statement(of)),
+            Message::Execute { portal: of, .. } => (true, portal(of)),
+            Message::Describe(Target::Statement(of)) => (true, statement(of)),
+            Message::Describe(Target::Portal(of)) => (true, portal(of)),
+            Message::Query { .. }
+            | Message::Flush
+            | Message::Sync
+            | Message::CopyData(_)
+            | Message::CopyDone
+            | Message::CopyFail { .. }
+            | Message::FunctionCall(_)
+            | Message::Password(_)
+            | Message::Terminate => (false, false),
+        };
+        uncertain || (names && self.state.is_changing())
+    }
+
+    /// Goes on with the message that had to wait.
+    fn resume(&mut self, out: &mut Outbox) -> Result<(), Error> {
+        if !self.ledger.is_empty() || !matches!(self.mode, Mode::Delayed(_)) {
+            return Ok(());
+        }
+        match std::mem::replace(&mut self.mode, Mode::Ready) {
+            Mode::Delayed(frame) => self.ready(&frame, out),
+            _ => Err(Error::OutOfOrder),
+        }
+    }
+
+    /// Gives a statement's name a meaning, or none.
+    fn set_statement(&mut self, name: &str, to: Option<Prepared>) -> Undo {
+        let facts = to.as_ref().and_then(|to| to.facts.clone());
+        self.state.prepared(name, facts);
+        self.names.set_statement(name, to)
+    }
+
+    /// A `Bind` is sent. Rows of a mere query can be fetched by SQL, too.
+    fn set_portal(&mut self, name: &str, portal: Portal) -> Undo {
+        let facts = match &portal {
+            Portal::Run { run, .. } => self.runs.get(*run).map(|run| Arc::clone(run.facts())),
+            Portal::Refused(_) | Portal::Cursor => None,
+        };
+        let facts = facts.filter(|facts| facts.kind == Kind::Select);
+        self.state.cursor(name, facts.clone());
+        self.names.bind(name, portal, facts)
+    }
+
+    /// A portal is closed; it may be a cursor.
+    fn close_portal(&mut self, name: &str) -> Undo {
+        self.state.cursor(name, None);
+        self.names.close(name)
+    }
+
+    /// Takes over which portals and cursors there are still.
+    fn sync_portals(&mut self, out: &mut Outbox) {
+        self.state.cursors(self.names.cursors());
+        if !self.ledger.is_empty() {
+            // Those that are under way stay; what is left over goes with the next end.
+            return;
+        }
+        let over = self.runs.by_id.keys().copied();
+        let over: Vec<RunId> = over.filter(|run| !self.names.is_bound(*run)).collect();
+        for run in over {
+            self.runs.remove(run, self.now, out);
+        }
     }
 
     /// Takes the verdict that was wanted.
@@ -376,7 +468,9 @@ impl Session {
         match pending.then.clone() {
             Then::Query => self.query_decided(verdict, &pending, out),
             Then::Parse { name } => self.parse_decided(&name, verdict, &pending, out),
-            Then::Bind { portal } => self.bind_decided(&portal, verdict, &pending, out),
+            Then::Bind { portal, statement } => {
+                self.bind_decided((&portal, &statement), verdict, &pending, out)
+            }
             Then::Execute { portal, run } => {
                 self.execute_decided(&portal, run, verdict, &pending, out)
             }

@@ -44,9 +44,18 @@ pub struct Run {
     sent: Sent,
     stopped: Option<Box<Fields>>,
     reported: bool,
-    decided: Duration,
+    decided: Decided,
     line: Vec<u8>,
     recorder: Recorder,
+}
+
+/// When a statement was decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decided {
+    /// By a clock that never jumps.
+    pub at: Duration,
+    /// [`crate::gateway::session::state::State::generation`] of that moment: what names meant on the connection.
+    pub generation: u64,
 }
 
 /// What the rows of a statement are looked at through.
@@ -145,7 +154,7 @@ pub struct Room {
 impl Run {
     /// A statement whose intent is on record.
     #[must_use]
-    pub const fn new(intent: Recorded<Intent>, lens: Lens, decided: Duration) -> Self {
+    pub const fn new(intent: Recorded<Intent>, lens: Lens, decided: Decided) -> Self {
         Self {
             recorder: Recorder::new(lens.kept),
             intent,
@@ -160,9 +169,9 @@ impl Run {
         }
     }
 
-    /// When it was decided, by a clock that never jumps.
+    /// When it was decided.
     #[must_use]
-    pub const fn decided(&self) -> Duration {
+    pub const fn decided(&self) -> Decided {
         self.decided
     }
 

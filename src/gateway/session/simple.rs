@@ -46,7 +46,8 @@ impl Session {
                     if run.is_guarded() {
                         self.state.guard();
                     }
-                    self.state.sending(run.facts());
+                    self.state
+                        .sending(run.facts(), self.names.has_named_portals());
                     ids.push_back(self.runs.add(run));
                 }
                 self.names.drop_unnamed();

@@ -3,7 +3,7 @@
 //! What cannot be followed from here (a function may set the search path, a rollback sets it back) makes the state *stale*: the driver
 //! asks the upstream before the next decision.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::model::name::ObjectName;
@@ -22,6 +22,8 @@ pub struct State {
     definitions: Definitions,
     flight: Flight,
     guarded: Guard,
+    /// Goes up whenever names may mean something else.
+    generation: u64,
 }
 
 /// Whether search path and temporary objects are known.
@@ -71,6 +73,7 @@ impl State {
             definitions: Definitions::Known,
             flight: Flight::Harmless,
             guarded: Guard::Clear,
+            generation: 0,
         }
     }
 
@@ -94,10 +97,32 @@ impl State {
 
     /// The upstream has told role, search path and temporary relations.
     pub fn renew(&mut self, user: String, search_path: Vec<String>, temporary: Temporaries) {
-        self.scope.user = user;
-        self.scope.search_path = search_path;
-        self.scope.temporary = temporary;
+        let scope = &mut self.scope;
+        if scope.user != user || scope.search_path != search_path || scope.temporary != temporary {
+            self.generation += 1;
+        }
+        scope.user = user;
+        scope.search_path = search_path;
+        scope.temporary = temporary;
         self.freshness = Freshness::Fresh;
+    }
+
+    /// Another number means that names may stand for something else than they did.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Relations that the session has written to, over all its connections.
+    pub fn wrote(&mut self, relations: impl IntoIterator<Item = u32>) {
+        self.scope.written.extend(relations);
+    }
+
+    /// The upstream knows names that the catalog does not, or the other way round.
+    pub(super) fn contradicted(&mut self) {
+        if self.definitions == Definitions::Known {
+            self.definitions = Definitions::Outdated;
+        }
     }
 
     /// The catalog was read again.
@@ -130,25 +155,27 @@ impl State {
         self.guarded = Guard::Near;
     }
 
-    /// A statement is about to be executed.
-    pub(super) fn sending(&mut self, facts: &Facts) {
+    /// A statement is about to be executed. `portals`: whether there are any with a name, which the end of the transaction takes along.
+    pub(super) fn sending(&mut self, facts: &Facts, portals: bool) {
         self.scope
             .written
             .extend(facts.footprint.relations_written.iter().copied());
-        if self.matters(facts) {
+        if self.matters(facts, portals) {
             self.flight = Flight::Changing;
         }
     }
 
-    fn matters(&self, facts: &Facts) -> bool {
+    fn matters(&self, facts: &Facts, portals: bool) -> bool {
         if may_run_anything(facts) {
             return true;
         }
         match &facts.effect {
-            Effect::None | Effect::Begin => false,
+            Effect::None | Effect::Begin | Effect::Savepoint(_) | Effect::Release(_) => false,
             // They take back what the transaction did, or show it to everybody.
-            Effect::Commit | Effect::Rollback | Effect::Savepoint => {
-                self.transaction == Touched::Yes || self.definitions != Definitions::Known
+            Effect::Commit | Effect::Rollback | Effect::RollbackTo(_) => {
+                portals
+                    || self.transaction == Touched::Yes
+                    || self.definitions != Definitions::Known
             }
             Effect::Prepare { .. }
             | Effect::Deallocate(_)
@@ -168,27 +195,22 @@ impl State {
             self.touch();
         }
         match &facts.effect {
-            Effect::None | Effect::Begin => {}
-            Effect::Commit | Effect::Rollback | Effect::Savepoint => self.rewind(),
-            Effect::Prepare { name, inner } => self.prepared(name, Some(Arc::clone(inner))),
-            Effect::Deallocate(Some(name)) => self.prepared(name, None),
-            Effect::Deallocate(None) => self.scope.prepared.clear(),
-            Effect::Declare { name, inner } => {
-                self.scope.cursors.insert(name.clone(), Arc::clone(inner));
-            }
-            Effect::Close(Some(name)) => {
-                self.scope.cursors.remove(name);
-            }
-            Effect::Close(None) => self.scope.cursors.clear(),
-            Effect::Settings | Effect::SearchPath { .. } | Effect::Temporary(_) => self.touch(),
+            Effect::None
+            | Effect::Begin
+            | Effect::Savepoint(_)
+            | Effect::Release(_)
+            | Effect::Prepare { .. }
+            | Effect::Deallocate(_)
+            | Effect::Declare { .. }
+            | Effect::Close(_) => {}
+            Effect::Commit | Effect::Rollback | Effect::RollbackTo(_) => self.rewind(),
+            Effect::Settings
+            | Effect::SearchPath { .. }
+            | Effect::Temporary(_)
+            | Effect::Discard => self.touch(),
             Effect::Catalog => {
                 self.touch();
                 self.definitions = Definitions::Uncommitted;
-            }
-            Effect::Discard => {
-                self.scope.prepared.clear();
-                self.scope.cursors.clear();
-                self.touch();
             }
         }
     }
@@ -198,17 +220,42 @@ impl State {
         self.rewind();
     }
 
-    /// What a name of a prepared statement means.
+    /// What the name of a prepared statement means to `EXECUTE`.
     pub(super) fn prepared(&mut self, name: &str, facts: Option<Arc<Facts>>) {
+        if name.is_empty() {
+            return;
+        }
+        self.generation += 1;
         match facts {
             Some(facts) => self.scope.prepared.insert(name.to_owned(), facts),
             None => self.scope.prepared.remove(name),
         };
     }
 
-    /// A portal is closed by the protocol; it may be a cursor.
-    pub(super) fn closing(&mut self, name: &str) {
-        self.scope.cursors.remove(name);
+    /// No prepared statement is left.
+    pub(super) fn forget_prepared(&mut self) {
+        self.generation += 1;
+        self.scope.prepared.clear();
+    }
+
+    /// What the name of a portal or cursor means to `FETCH`.
+    pub(super) fn cursor(&mut self, name: &str, facts: Option<Arc<Facts>>) {
+        if name.is_empty() {
+            return;
+        }
+        self.generation += 1;
+        match facts {
+            Some(facts) => self.scope.cursors.insert(name.to_owned(), facts),
+            None => self.scope.cursors.remove(name),
+        };
+    }
+
+    /// What the names of all portals and cursors mean.
+    pub(super) fn cursors(&mut self, all: HashMap<String, Arc<Facts>>) {
+        if self.scope.cursors != all {
+            self.generation += 1;
+            self.scope.cursors = all;
+        }
     }
 
     /// The upstream owes nothing more.
@@ -230,6 +277,7 @@ impl State {
     }
 
     fn touch(&mut self) {
+        self.generation += 1;
         self.freshness = Freshness::Stale;
         self.transaction = Touched::Yes;
     }

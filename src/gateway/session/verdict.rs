@@ -41,6 +41,8 @@ pub enum Purpose {
         text: Arc<str>,
         /// The parameter types the client declared.
         types: Arc<[u32]>,
+        /// What it was when it was prepared; `None` when it was prepared in SQL.
+        known: Option<Arc<Facts>>,
         /// The whole `Bind`, which has the parameters.
         frame: Frame,
     },

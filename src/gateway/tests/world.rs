@@ -14,7 +14,7 @@ use crate::audit::storage::files::Files;
 use crate::config::problem::Source;
 use crate::gateway::intent::Intent;
 use crate::gateway::judge::{self, Asker, Finding, Moment};
-use crate::gateway::session::run::{Lens, Outcome, Run};
+use crate::gateway::session::run::{Decided, Lens, Outcome, Run};
 use crate::gateway::session::verdict::{Purpose, Verdict};
 use crate::gateway::session::{Act, Next, Outbox, Session};
 use crate::mask::Keys;
@@ -209,6 +209,9 @@ impl World {
             Ok(analyzed) => analyzed,
             Err(fields) => return Verdict::Refused(fields.into()),
         };
+        if judge::must_settle(&ask, &analyzed) {
+            return Verdict::Settle;
+        }
         let asker = Asker {
             subject: &self.subject,
             database: &self.database,
@@ -242,7 +245,11 @@ impl World {
                         )),
                         kept: Limit::default(),
                     };
-                    Run::new(recorded, lens, std::time::Duration::ZERO)
+                    let decided = Decided {
+                        at: std::time::Duration::ZERO,
+                        generation: 0,
+                    };
+                    Run::new(recorded, lens, decided)
                 });
                 Verdict::Permitted(runs.collect())
             }

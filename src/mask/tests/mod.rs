@@ -98,6 +98,7 @@ fn facts(origins: Vec<Origin>) -> Facts {
         outputs: origins.into_iter().map(output).collect(),
         copy: None,
         source: None,
+        named: false,
         usages: Vec::new(),
         flows: Vec::new(),
         hazards: BTreeSet::new(),

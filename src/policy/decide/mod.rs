@@ -290,7 +290,9 @@ fn kinds(facts: &Facts) -> BTreeSet<Kind> {
         | On::Begin
         | On::Commit
         | On::Rollback
-        | On::Savepoint
+        | On::Savepoint(_)
+        | On::Release(_)
+        | On::RollbackTo(_)
         | On::Deallocate(_)
         | On::Close(_)
         | On::Settings

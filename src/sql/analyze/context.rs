@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::model::name::{ColumnId, ObjectName};
 use crate::sql::analyze::expression::value::{Field, Value};
 use crate::sql::catalog::{Catalog, RelationKind};
 use crate::sql::error::Error;
-use crate::sql::footprint::{Assignment, CopyFormat, Failure, Footprint, Hazard, Opaque};
+use crate::sql::footprint::{Assignment, CopyFormat, Failure, Footprint, Hazard, Opaque, Source};
 use crate::sql::lineage::{Flow, How, Origin, Sink, Usage};
 use crate::sql::scope::Scope;
 
@@ -67,7 +66,8 @@ pub(in crate::sql) struct Found {
     pub(in crate::sql) opaque: Option<Opaque>,
     pub(in crate::sql) settings: bool,
     pub(in crate::sql) copy: Option<CopyFormat>,
-    pub(in crate::sql) source: Option<Arc<str>>,
+    pub(in crate::sql) source: Option<Source>,
+    pub(in crate::sql) named: bool,
 }
 
 impl<'a> Analyzer<'a> {
@@ -106,7 +106,7 @@ impl<'a> Analyzer<'a> {
     }
 
     /// Goes on with the budget that a nested analysis has left.
-    pub(in crate::sql) const fn rejoin(&mut self, nested: &Self) {
+    pub(in crate::sql) const fn rejoin(&mut self, nested: &Analyzer<'_>) {
         self.steps = nested.steps;
     }
 

@@ -116,7 +116,7 @@ impl Sequence {
                 self.scope.prepared.remove(name);
             }
             Effect::Deallocate(None) => self.scope.prepared.clear(),
-            Effect::Declare { name, inner } => {
+            Effect::Declare { name, inner, .. } => {
                 self.scope.cursors.insert(name.clone(), Arc::clone(inner));
             }
             Effect::Close(Some(name)) => {
@@ -130,7 +130,10 @@ impl Sequence {
                 self.scope.temporary = after.clone();
             }
             // Names that were simulated may be undone; those of temporary relations never hide anything.
-            Effect::Rollback | Effect::Savepoint => {}
+            Effect::Rollback
+            | Effect::Savepoint(_)
+            | Effect::Release(_)
+            | Effect::RollbackTo(_) => {}
         }
         // A relation that was just written to holds what the session put there.
         self.scope
@@ -161,6 +164,7 @@ impl Analyzer<'_> {
             assigned: self.found.assigned,
             copy: self.found.copy,
             source: self.found.source,
+            named: self.found.named,
             opaque: self.found.opaque,
             effect: if settings {
                 Effect::Settings
@@ -195,6 +199,7 @@ fn empty() -> Facts {
         assigned: Vec::new(),
         copy: None,
         source: None,
+        named: false,
         opaque: None,
         effect: Effect::None,
     }

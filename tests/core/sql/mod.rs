@@ -94,7 +94,7 @@ fn follow(scope: &mut Scope, facts: &Facts) {
         Effect::Prepare { name, inner } => {
             scope.prepared.insert(name.clone(), Arc::clone(inner));
         }
-        Effect::Declare { name, inner } => {
+        Effect::Declare { name, inner, .. } => {
             scope.cursors.insert(name.clone(), Arc::clone(inner));
         }
         Effect::SearchPath { path, .. } => scope.search_path.clone_from(path),

@@ -8,7 +8,7 @@ use crate::sql::analyze::query::names::Env;
 use crate::sql::analyze::statement::Outcome;
 use crate::sql::analyze::statement::dml::written;
 use crate::sql::error::Error;
-use crate::sql::footprint::{Assignment, Effect, Facts, Kind, Written};
+use crate::sql::footprint::{Assignment, Effect, Facts, Kind, Source, Written};
 use crate::sql::lineage::{How, Origin, Usage};
 use crate::sql::parse::{self, Node, nodes};
 
@@ -40,6 +40,7 @@ impl Analyzer<'_> {
         self.found.flows.extend(facts.flows.iter().cloned());
         self.found.hazards.extend(facts.hazards.iter().copied());
         self.found.assigned.extend(facts.assigned.iter().cloned());
+        self.found.named |= facts.named;
         if self.found.opaque.is_none() {
             self.found.opaque.clone_from(&facts.opaque);
         }
@@ -84,16 +85,8 @@ impl Analyzer<'_> {
         &mut self,
         prepare: &nodes::PrepareStmt,
     ) -> Result<Outcome, Error> {
-        let types: Vec<u32> = prepare
-            .argtypes()
-            .iter()
-            .map(|name| self.type_oid(name).unwrap_or(0))
-            .collect();
-        let mut nested = self.nested(Place::Statement);
-        nested.parameters = &types;
-        let outcome = nested.statement(prepare.query())?;
-        let mut facts = nested.into_facts(outcome);
-        facts.source = Some(Arc::from(self.text));
+        let mut facts = self.prepared(prepare, Place::Statement)?;
+        facts.source = Some(Source::Prepare(Arc::from(self.text)));
         Ok(Outcome::new(
             Kind::Prepare,
             Effect::Prepare {
@@ -103,10 +96,28 @@ impl Analyzer<'_> {
         ))
     }
 
+    fn prepared(&mut self, prepare: &nodes::PrepareStmt, place: Place) -> Result<Facts, Error> {
+        let types: Vec<u32> = prepare
+            .argtypes()
+            .iter()
+            .map(|name| self.type_oid(name).unwrap_or(0))
+            .collect();
+        self.piece(prepare.query(), &types, place)
+    }
+
+    fn piece(&mut self, node: Node<'_>, types: &[u32], place: Place) -> Result<Facts, Error> {
+        let mut nested: Analyzer<'_> = self.nested(place);
+        nested.parameters = types;
+        let outcome = self.deeper(|_| nested.statement(node))?;
+        self.rejoin(&nested);
+        Ok(nested.into_facts(outcome))
+    }
+
     pub(in crate::sql) fn execute(
         &mut self,
         execute: &nodes::ExecuteStmt,
     ) -> Result<Outcome, Error> {
+        self.found.named = true;
         let env = Env::default();
         for node in execute.params() {
             let value = self.expression(node, &env)?;
@@ -124,7 +135,7 @@ impl Analyzer<'_> {
             return Ok(Outcome::new(Kind::Execute, Effect::None));
         };
         let parameters: Vec<Written> = execute.params().iter().map(written).collect();
-        let mut facts = self.again(&facts)?;
+        let mut facts = self.again(name, &facts)?;
         for Assignment { value, .. } in &mut facts.assigned {
             if let Written::Parameter(number) = value {
                 let index = usize::try_from(*number).unwrap_or(0).checked_sub(1);
@@ -145,22 +156,37 @@ impl Analyzer<'_> {
         })
     }
 
-    /// The server reads a prepared statement again when the search path or a table has changed, so the facts of
-    /// its text as it would be read now are the ones that count.
-    fn again(&mut self, facts: &Facts) -> Result<Facts, Error> {
-        let Some(source) = &facts.source else {
-            return Ok(facts.clone());
+    /// The server reads a prepared statement again when the search path or a table has changed, but not when a new object hides
+    /// one that it found before. So what its text means now counts only if it means what it did when it was prepared.
+    fn again(&mut self, name: &str, facts: &Facts) -> Result<Facts, Error> {
+        let parsed = match &facts.source {
+            None => return Ok(facts.clone()),
+            Some(Source::Prepare(text) | Source::Parse(text, _)) => parse::parse(text)?,
         };
-        let parsed = parse::parse(source)?;
         let pieces = parsed.pieces();
-        let Some(Node::PrepareStmt(prepare)) = pieces.first().map(|piece| piece.node) else {
-            self.opaque("the text of this prepared statement", -1);
-            return Ok(facts.clone());
+        let now = match (&facts.source, pieces.first().map(|piece| piece.node)) {
+            (Some(Source::Prepare(_)), Some(Node::PrepareStmt(prepare))) => {
+                self.prepared(prepare, Place::Body)?
+            }
+            (Some(Source::Parse(_, types)), Some(node)) => {
+                self.piece(node, &Arc::clone(types), Place::Body)?
+            }
+            (Some(Source::Parse(..)), None) => return Ok(facts.clone()),
+            _ => {
+                self.opaque("the text of this prepared statement", -1);
+                return Ok(facts.clone());
+            }
         };
-        let mut nested = self.nested(Place::Body);
-        let outcome = self.deeper(|_| nested.statement(prepare.query()))?;
-        self.rejoin(&nested);
-        Ok(nested.into_facts(outcome))
+        if !now.means_as(facts) {
+            self.failure(
+                "0A000",
+                format!(
+                    "names in the prepared statement \"{name}\" have changed their meaning since it was prepared"
+                ),
+                -1,
+            );
+        }
+        Ok(now)
     }
 
     pub(in crate::sql) fn declare(
@@ -174,11 +200,13 @@ impl Analyzer<'_> {
             Effect::Declare {
                 name: declare.portalname().unwrap_or_default().to_owned(),
                 inner: Arc::new(facts),
+                hold: declare.options & HOLD != 0,
             },
         ))
     }
 
     pub(in crate::sql) fn fetch(&mut self, fetch: &nodes::FetchStmt) -> Outcome {
+        self.found.named = true;
         let name = fetch.portalname().unwrap_or_default();
         let Some(facts) = self.scope.cursors.get(name).map(Arc::clone) else {
             self.failure("34000", format!("cursor \"{name}\" does not exist"), -1);
@@ -200,6 +228,9 @@ impl Analyzer<'_> {
         Outcome::rows(Kind::Fetch, fields(&facts))
     }
 }
+
+/// `CURSOR_OPT_HOLD`
+const HOLD: i32 = 0x0020;
 
 /// The outputs of known facts, as fields.
 fn fields(facts: &Facts) -> Vec<Field> {

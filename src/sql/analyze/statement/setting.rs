@@ -117,9 +117,9 @@ impl Analyzer<'_> {
             }
             TransactionStmtKind::TRANS_STMT_COMMIT => Effect::Commit,
             TransactionStmtKind::TRANS_STMT_ROLLBACK => Effect::Rollback,
-            TransactionStmtKind::TRANS_STMT_SAVEPOINT
-            | TransactionStmtKind::TRANS_STMT_RELEASE
-            | TransactionStmtKind::TRANS_STMT_ROLLBACK_TO => Effect::Savepoint,
+            TransactionStmtKind::TRANS_STMT_SAVEPOINT => Effect::Savepoint(name(transaction)),
+            TransactionStmtKind::TRANS_STMT_RELEASE => Effect::Release(name(transaction)),
+            TransactionStmtKind::TRANS_STMT_ROLLBACK_TO => Effect::RollbackTo(name(transaction)),
             _ => {
                 self.hazard(Hazard::PreparedTransaction);
                 Effect::Commit
@@ -127,4 +127,9 @@ impl Analyzer<'_> {
         };
         Outcome::new(Kind::Transaction, effect)
     }
+}
+
+/// The savepoint's.
+fn name(transaction: &nodes::TransactionStmt) -> String {
+    transaction.savepoint_name().unwrap_or_default().to_owned()
 }
