@@ -54,6 +54,9 @@ pub struct Facts {
     pub flows: Vec<Flow>,
     /// What makes it dangerous.
     pub hazards: BTreeSet<Hazard>,
+    /// The kinds of the statements that write inside of it, or that it explains: those of CTEs, of functions whose body is known.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub parts: BTreeSet<Kind>,
     /// What it puts into stored columns as it is written, in the order of the statement.
     pub assigned: Vec<Assignment>,
     /// How the rows of a `COPY` look on the wire.

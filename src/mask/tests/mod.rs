@@ -102,6 +102,7 @@ fn facts(origins: Vec<Origin>) -> Facts {
         usages: Vec::new(),
         flows: Vec::new(),
         hazards: BTreeSet::new(),
+        parts: BTreeSet::new(),
         assigned: Vec::new(),
         opaque: None,
         effect: Effect::None,

@@ -278,13 +278,15 @@ fn no_approver(first: &str, second: &Rule) -> Denial {
         .hint("Do in separate statements what the rules speak of.")
 }
 
-/// The kinds a statement has in the eyes of rules: its own, and that of what it prepares or declares.
+/// The kinds a statement has in the eyes of rules: its own, those inside of it, and those of what it prepares or declares.
 fn kinds(facts: &Facts) -> BTreeSet<Kind> {
     use crate::sql::footprint::Effect as On;
-    let mut kinds = BTreeSet::from([facts.kind]);
+    let mut kinds = facts.parts.clone();
+    kinds.insert(facts.kind);
     match &facts.effect {
         On::Prepare { inner, .. } | On::Declare { inner, .. } => {
             kinds.insert(inner.kind);
+            kinds.extend(inner.parts.iter().copied());
         }
         On::None
         | On::Begin

@@ -83,7 +83,7 @@ pub(super) fn could_fit(
         rule.concerns(situation)
             && (facts.kind == Kind::Other
                 || rule.statements.is_empty()
-                || rule.statements.contains(&facts.kind))
+                || !rule.statements.is_disjoint(&kinds(facts)))
     })?;
     let message = format!("dbgate does not understand {}", opaque.what);
     Some(

@@ -7,7 +7,9 @@ use crate::model::name::{ColumnId, ObjectName};
 use crate::sql::analyze::expression::value::{Field, Value};
 use crate::sql::catalog::{Catalog, RelationKind};
 use crate::sql::error::Error;
-use crate::sql::footprint::{Assignment, CopyFormat, Failure, Footprint, Hazard, Opaque, Source};
+use crate::sql::footprint::{
+    Assignment, CopyFormat, Failure, Footprint, Hazard, Kind, Opaque, Source,
+};
 use crate::sql::lineage::{Flow, How, Origin, Sink, Usage};
 use crate::sql::scope::Scope;
 
@@ -62,6 +64,7 @@ pub(in crate::sql) struct Found {
     pub(in crate::sql) usages: BTreeSet<Usage>,
     pub(in crate::sql) flows: Vec<Flow>,
     pub(in crate::sql) hazards: BTreeSet<Hazard>,
+    pub(in crate::sql) parts: BTreeSet<Kind>,
     pub(in crate::sql) assigned: Vec<Assignment>,
     pub(in crate::sql) opaque: Option<Opaque>,
     pub(in crate::sql) settings: bool,

@@ -324,6 +324,7 @@ impl Analyzer<'_> {
             .extend(found.footprint.relations_read);
         footprint.calls.extend(found.footprint.calls);
         self.found.hazards.extend(found.hazards);
+        self.found.parts.extend(found.parts);
         if self.quiet == 0 {
             self.found.footprint.reads.extend(found.footprint.reads);
             self.found.usages.extend(found.usages);

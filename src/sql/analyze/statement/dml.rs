@@ -11,7 +11,7 @@ use crate::sql::analyze::query::from::rename;
 use crate::sql::analyze::query::names::{Env, Item, Nature, column_id};
 use crate::sql::catalog::{Relation, RelationKind};
 use crate::sql::error::Error;
-use crate::sql::footprint::{Assignment, Hazard, Written};
+use crate::sql::footprint::{Assignment, Hazard, Kind, Written};
 use crate::sql::lineage::{How, Origin, Sink};
 use crate::sql::parse::nodes::{CmdType, OnConflictAction, SetOperation};
 use crate::sql::parse::{Node, nodes};
@@ -25,6 +25,7 @@ impl Analyzer<'_> {
         insert: &nodes::InsertStmt,
         parent: &Env<'_>,
     ) -> Result<Vec<Field>, Error> {
+        self.found.parts.insert(Kind::Insert);
         let mut env = Env::within(parent);
         if let Some(with) = insert.with_clause() {
             self.with(with, &mut env)?;
@@ -161,6 +162,7 @@ impl Analyzer<'_> {
         update: &nodes::UpdateStmt,
         parent: &Env<'_>,
     ) -> Result<Vec<Field>, Error> {
+        self.found.parts.insert(Kind::Update);
         let mut env = Env::within(parent);
         if let Some(with) = update.with_clause() {
             self.with(with, &mut env)?;
@@ -186,6 +188,7 @@ impl Analyzer<'_> {
         delete: &nodes::DeleteStmt,
         parent: &Env<'_>,
     ) -> Result<Vec<Field>, Error> {
+        self.found.parts.insert(Kind::Delete);
         let mut env = Env::within(parent);
         if let Some(with) = delete.with_clause() {
             self.with(with, &mut env)?;
@@ -209,6 +212,7 @@ impl Analyzer<'_> {
         merge: &nodes::MergeStmt,
         parent: &Env<'_>,
     ) -> Result<Vec<Field>, Error> {
+        self.found.parts.insert(Kind::Merge);
         let mut env = Env::within(parent);
         if let Some(with) = merge.with_clause() {
             self.with(with, &mut env)?;

@@ -39,6 +39,8 @@ impl Analyzer<'_> {
         self.found.usages.extend(facts.usages.iter().cloned());
         self.found.flows.extend(facts.flows.iter().cloned());
         self.found.hazards.extend(facts.hazards.iter().copied());
+        self.found.parts.insert(facts.kind);
+        self.found.parts.extend(facts.parts.iter().copied());
         self.found.assigned.extend(facts.assigned.iter().cloned());
         self.found.named |= facts.named;
         if self.found.opaque.is_none() {

@@ -1,0 +1,270 @@
+//! Deny beats review, review beats allow, and whatever is not known is denied.
+
+use crate::model::access::Access;
+use crate::model::subject::SubjectKind;
+use crate::policy::decide::{Approval, Decision};
+use crate::policy::tests::STARTER;
+use crate::policy::tests::shop::{Shop, person};
+
+const ALLOW: &str = r#"
+[[allow]]
+roles = ["shop_write"]
+name = "all"
+groups = ["engineers"]
+databases = ["prod"]
+do = ["read", "write", "define"]
+"#;
+
+const REVIEW: &str = r#"
+[[rule]]
+name = "look"
+effect = "review"
+writes = ["public.orders"]
+approvers = ["reviewers", "leads"]
+needed = 1
+"#;
+
+const DENY: &str = r#"
+[[rule]]
+name = "stop"
+effect = "deny"
+statements = ["delete"]
+"#;
+
+#[test]
+fn deny_beats_review_and_review_beats_allow_in_any_order() {
+    for text in [[ALLOW, REVIEW, DENY], [DENY, REVIEW, ALLOW]] {
+        Shop::new(&text.concat()).check(
+            "
+            delete from orders where id = '1' => deny stop
+            update orders set note = 'x' where id = '1' => review look
+            update products set price = '1' where id = '1' => allow all
+            ",
+        );
+    }
+}
+
+#[test]
+fn a_denied_kind_is_denied_inside_of_another_statement() {
+    Shop::new(&[ALLOW, DENY].concat()).check(
+        "
+        prepare p as delete from orders where id = '1' => deny stop
+        explain delete from orders where id = '1' => deny stop
+        explain analyze delete from orders where id = '1' => deny stop
+        with d as (delete from orders where id = '1' returning id) select id from d => deny stop
+        with d as (delete from orders where id = '1' returning id) insert into products (id) select id from d => deny stop
+        explain select id from orders => allow all
+        with d as (select id from orders) select id from d => allow all
+        ",
+    );
+}
+
+#[test]
+fn what_nothing_allows_is_denied() {
+    Shop::new("").check("select 1 => deny not-allowed");
+    Shop::at("other", STARTER).check("select 1 => deny not-allowed");
+    let mut shop = Shop::new(STARTER);
+    shop.subject = person(&["strangers"]);
+    shop.check("select 1 => deny not-allowed");
+    shop.subject = person(&["reviewers"]);
+    shop.check(
+        "
+        select id from orders => allow engineers-read
+        update orders set note = 'x' where id = '1' => deny not-allowed
+        create table t (a text) => deny not-allowed
+        ",
+    );
+}
+
+#[test]
+fn an_entry_covers_the_tables_it_names_and_no_other() {
+    let narrow = ALLOW.replace("do =", "tables = [\"public.orders\"]\ndo =");
+    Shop::new(&narrow).check(
+        "
+        select id from orders => allow all
+        select id from products => deny not-allowed
+        select o.id from orders o join products p on p.id = o.id => deny not-allowed
+        insert into orders (id) select id from products => deny not-allowed
+        ",
+    );
+}
+
+#[test]
+fn a_session_for_reading_does_not_write() {
+    let mut shop = Shop::new(STARTER);
+    shop.access = Access::Read;
+    shop.check(
+        "
+        select id from orders => allow engineers
+        update orders set note = 'x' where id = '1' => deny read-only
+        with u as (update orders set note = 'x' where id = '1' returning id) select id from u => deny read-only
+        select id from orders for update => deny read-only
+        ",
+    );
+}
+
+#[test]
+fn conditions_hold_at_every_statement() {
+    let strict = ALLOW.replace("do =", "require_reason = true\ndo =");
+    let mut shop = Shop::new(&strict);
+    shop.check("select 1 => deny not-allowed");
+    shop.reason = Some("  ");
+    shop.check("select 1 => deny not-allowed");
+    shop.reason = Some("INC-7");
+    shop.check("select 1 => allow all");
+    let asked = ALLOW.replace("do =", "approvers = [\"leads\"]\ndo =");
+    let mut shop = Shop::new(&asked);
+    shop.check("select 1 => deny not-allowed");
+    shop.opened_with_approval = true;
+    shop.check("select 1 => allow all");
+}
+
+#[test]
+fn what_is_not_understood_is_refused_where_something_is_protected() {
+    Shop::new(STARTER).check(
+        "
+        do $$ begin end $$ => deny not-allowed
+        select full_name('x') => deny not-understood
+        select no_such_function('x') => deny unresolved
+        select id from nowhere => deny unresolved
+        select upper(email) from customers => deny protected
+        set session_replication_role = 'replica' => deny pinned
+        ",
+    );
+}
+
+#[test]
+fn what_is_not_understood_passes_where_no_rule_could_fit() {
+    Shop::new(ALLOW).check("select full_name('x') => allow all");
+    let other = [ALLOW, DENY].concat();
+    Shop::new(&other).check("select full_name('x') => allow all");
+}
+
+#[test]
+fn what_is_not_understood_is_refused_where_a_rule_could_fit() {
+    Shop::new(&[ALLOW, DENY].concat()).check(
+        "
+        explain delete from orders where note = full_name(note) => deny stop
+        prepare p as delete from orders where note = full_name(note) => deny stop
+        ",
+    );
+    let reads = DENY
+        .replace("delete", "update")
+        .replace("statements", "reads = [\"public.payments\"]\nstatements");
+    Shop::new(&[ALLOW, reads.as_str()].concat()).check(
+        "
+        update orders set note = full_name(note) where id = '1' => deny not-understood
+        explain update orders set note = full_name(note) where id = '1' => deny not-understood
+        with u as (update orders set note = full_name(note) where id = '1' returning id) select id from u => deny not-understood
+        delete from orders where note = full_name(note) => allow all
+        ",
+    );
+}
+
+#[test]
+fn two_reviews_need_somebody_who_is_good_for_both() {
+    let second = REVIEW
+        .replace("look", "look-again")
+        .replace("\"reviewers\", \"leads\"", "\"leads\"")
+        .replace("needed = 1", "needed = 2");
+    let shop = Shop::new(&[ALLOW, REVIEW, &second].concat());
+    let Decision::Review(held) = shop.decide("delete from orders where id = '1'") else {
+        panic!("it must wait");
+    };
+    let approvers: Vec<&str> = held.demand().approvers.iter().map(String::as_str).collect();
+    assert_eq!(approvers, ["leads"]);
+    assert_eq!(held.demand().needed, 2);
+    let apart = second.replace("\"leads\"", "\"auditors\"");
+    Shop::new(&[ALLOW, REVIEW, &apart].concat())
+        .check("delete from orders where id = '1' => deny no-approver");
+}
+
+#[test]
+fn an_approver_waits_for_somebody_else() {
+    let mut shop = Shop::new(STARTER);
+    shop.subject = person(&["engineers", "reviewers"]);
+    shop.check("update payments set amount = '1' where id = '7' => review review-payments");
+}
+
+#[test]
+fn an_approval_is_good_for_what_was_approved_and_nothing_else() {
+    let mut shop = Shop::new(STARTER);
+    let sql = "update payments set amount = '1' where id = '7'";
+    let Decision::Review(held) = shop.decide(sql) else {
+        panic!("it must wait");
+    };
+    shop.approved = Some(Approval {
+        request: "r0123456789ab".parse().unwrap(),
+        binding: held.binding().clone(),
+        max_rows: Some(3),
+    });
+    let Decision::Allow(permit) = shop.decide(sql) else {
+        panic!("it was approved");
+    };
+    assert_eq!(permit.approval().unwrap().to_string(), "r0123456789ab");
+    assert_eq!(permit.limits().rows, Some(3));
+    shop.check(
+        "
+        update payments set amount = '2' where id = '7' => review review-payments
+        delete from payments where id = '7' => review review-payments
+        delete from payments => deny no-unrestricted-write
+        ",
+    );
+    shop.subject.id.sub = "linus".to_owned();
+    assert_eq!(shop.outcome(sql), "review review-payments");
+}
+
+#[test]
+fn an_approval_lifts_no_limit() {
+    let mut shop = Shop::new(&format!("{ALLOW}{REVIEW}[limits]\nrows = 5\n"));
+    let sql = "update orders set note = 'x' where id = '1'";
+    let Decision::Review(held) = shop.decide(sql) else {
+        panic!("it must wait");
+    };
+    shop.approved = Some(Approval {
+        request: "r0123456789ab".parse().unwrap(),
+        binding: held.binding().clone(),
+        max_rows: Some(1_000),
+    });
+    let Decision::Allow(permit) = shop.decide(sql) else {
+        panic!("it was approved");
+    };
+    assert_eq!(permit.limits().rows, Some(5));
+}
+
+#[test]
+fn a_denial_says_which_rule_where_and_what_would_help() {
+    let Decision::Deny(denial) = Shop::new(STARTER).decide("drop table orders") else {
+        panic!("it must be denied");
+    };
+    assert_eq!(denial.sqlstate, "42501");
+    assert_eq!(denial.message, "`DROP` is denied on `prod`");
+    let line = STARTER.lines().position(|l| l == "name = \"no-drop\"");
+    let expected = format!("Rule `no-drop` at policy.toml:{}.", line.unwrap());
+    assert_eq!(denial.detail.as_deref(), Some(expected.as_str()));
+    assert!(denial.hint.as_deref().unwrap().contains("migration"));
+}
+
+#[test]
+fn a_mask_does_not_come_back_and_a_parameter_nobody_knows_is_taken_for_one() {
+    Shop::new(STARTER).check(
+        "
+        update customers set phone = '***55' where id = '7' => deny write-back
+        update customers set phone = $1 where id = '7' => deny write-back
+        update customers set phone = '030 1' where id = '7' => review review-protected
+        update customers set phone = null where id = '7' => review review-protected
+        ",
+    );
+}
+
+#[test]
+fn an_agent_has_the_limits_of_agents() {
+    let mut shop = Shop::new(STARTER);
+    for (kind, rows) in [(SubjectKind::Person, 100_000), (SubjectKind::Agent, 1_000)] {
+        shop.subject.kind = kind;
+        let Decision::Allow(permit) = shop.decide("select id from orders") else {
+            panic!("it must pass");
+        };
+        assert_eq!(permit.limits().rows, Some(rows));
+    }
+}
