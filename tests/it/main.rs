@@ -20,5 +20,6 @@ mod ending;
 mod figure;
 mod harness;
 mod lease;
+mod masks;
 mod outlive;
 mod serve;

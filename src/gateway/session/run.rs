@@ -14,7 +14,7 @@ use crate::mask::{Keys, Plan, Terms};
 use crate::model::subject::Subject;
 use crate::policy::{Guarded, Protection, Shown};
 use crate::sql::catalog::Catalog;
-use crate::sql::footprint::{Facts, Kind};
+use crate::sql::footprint::{CopyFormat, CopyLayout, Facts, Kind};
 use crate::wire::backend::Message;
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
@@ -47,7 +47,19 @@ pub struct Run {
     decided: Decided,
     line: Vec<u8>,
     recorder: Recorder,
+    /// Whether the first line of its `COPY` data, the names of the columns, is still to come.
+    header: Header,
 }
+
+/// The first line of `COPY` data that is no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Header {
+    Expected,
+    Past,
+}
+
+/// What ends `COPY` data in binary format: where a row has its number of values, -1.
+const TRAILER: [u8; 2] = [0xFF, 0xFF];
 
 /// When a statement was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +178,7 @@ impl Run {
             reported: false,
             decided,
             line: Vec::new(),
+            header: Header::Past,
         }
     }
 
@@ -197,6 +210,11 @@ impl Run {
     #[must_use]
     pub fn facts(&self) -> &Arc<Facts> {
         self.intent().permit().shared_facts()
+    }
+
+    /// Whether it is a `COPY` of such a format.
+    fn copies(&self, such: impl FnOnce(&CopyFormat) -> bool) -> bool {
+        self.facts().copy.as_ref().is_some_and(such)
     }
 
     /// Whether it is a `COPY … FROM STDIN`.
@@ -254,6 +272,9 @@ impl Run {
         let lines = Lines::new(permit.masks(), permit.facts(), &self.lens.terms())
             .map_err(|refusal| refusal.fields())?;
         self.rows = lines.map_or(Rows::Clean, |lines| Rows::Lines(Box::new(lines)));
+        if matches!(self.rows, Rows::Clean) && self.copies(|format| format.header) {
+            self.header = Header::Expected;
+        }
         self.recorder.copied(permit.facts(), &self.lens.catalog);
         Ok(())
     }
@@ -285,9 +306,13 @@ impl Run {
     ) -> Result<bool, &'static str> {
         let before = out.len();
         let mut rows = 1;
+        let ends = frame.body() == TRAILER && self.copies(|of| of.layout == CopyLayout::Binary);
         match &mut self.rows {
             Rows::Unknown => return Err("a row that it had not described"),
-            Rows::Clean => out.extend_from_slice(frame.bytes()),
+            Rows::Clean => {
+                rows = u64::from(!ends);
+                out.extend_from_slice(frame.bytes());
+            }
             Rows::Masked(plan) => {
                 let row = DataRow::decode(frame.body()).map_err(|_| "a malformed row")?;
                 plan.apply(&row, out)
@@ -343,6 +368,10 @@ impl Run {
 
     /// Counts what passes; false, and stopped, when it would be more than the limits allow.
     pub fn passes(&mut self, rows: u64, bytes: u64) -> bool {
+        let mut rows = rows;
+        if rows > 0 && std::mem::replace(&mut self.header, Header::Past) == Header::Expected {
+            rows -= 1;
+        }
         let limits = self.intent.inner().permit().limits();
         let sent = Sent {
             rows: self.sent.rows.saturating_add(rows),
@@ -441,6 +470,12 @@ impl Run {
     pub fn finish(&mut self, outcome: Outcome, now: Duration) -> Option<Report> {
         if std::mem::replace(&mut self.reported, true) {
             return None;
+        }
+        // Whole runs of messages are counted on the way, in binary format with what ends the data; the server says how many rows it were.
+        if let (Outcome::Done(tag), Kind::CopyOut) = (&outcome, self.facts().kind)
+            && let Some(rows) = tag.strip_prefix("COPY ").and_then(|n| n.parse().ok())
+        {
+            self.sent.rows = rows;
         }
         let mut masked = self.intent().masked().to_vec();
         let mut count = |index: usize, count: u64| {

@@ -4,6 +4,7 @@ pub(crate) mod demo;
 pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod site;
+pub(crate) mod wire;
 pub(crate) mod world;
 
 /// Whether the long forms of tests run (`tests/run --long`).

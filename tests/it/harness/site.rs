@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 use dbgate::api::types;
+use dbgate::config::problem::Source;
 use dbgate::demo::issuer::Issuer;
 use dbgate::model::secret::Secret;
 use dbgate::model::time::Clock as _;
@@ -212,7 +213,7 @@ impl Site {
         let token = remote.login(&login).await.unwrap().token;
         Engineer {
             remote: remote.with_token(Secret::new(token)),
-            database: self.offer.name.clone(),
+            offer: self.offer.clone(),
         }
     }
 
@@ -226,7 +227,7 @@ impl Site {
 /// Somebody who is signed in.
 pub(crate) struct Engineer {
     pub(crate) remote: remote::broker::Broker,
-    database: String,
+    offer: Offer,
 }
 
 /// A session and a connection in it.
@@ -240,10 +241,32 @@ pub(crate) struct Entered {
 }
 
 impl Engineer {
+    /// The name of the database.
+    pub(crate) fn database(&self) -> &str {
+        &self.offer.name
+    }
+
+    /// The database.
+    pub(crate) const fn offer(&self) -> &Offer {
+        &self.offer
+    }
+
     /// Opens a session to write, and connects to the gateway.
     pub(crate) async fn enter(&self, seconds: u64) -> Entered {
+        let granted = self.grant(seconds).await;
+        let (client, ended) = connect(&granted, self.database()).await.unwrap();
+        Entered {
+            id: granted.session.id.clone(),
+            client,
+            ended,
+            granted,
+        }
+    }
+
+    /// Opens a session to write.
+    pub(crate) async fn grant(&self, seconds: u64) -> types::Granted {
         let ask = types::Ask {
-            database: self.database.clone(),
+            database: self.database().to_owned(),
             reason: Some("a test".to_owned()),
             duration_s: Some(seconds),
             access: "write".to_owned(),
@@ -252,13 +275,7 @@ impl Engineer {
         let types::Opened::Granted(granted) = self.remote.open_session(&ask).await.unwrap() else {
             panic!("it is not granted");
         };
-        let (client, ended) = connect(&granted, &self.database).await.unwrap();
-        Entered {
-            id: granted.session.id.clone(),
-            client,
-            ended,
-            granted,
-        }
+        granted
     }
 }
 
@@ -325,6 +342,25 @@ impl Broker {
     /// What it has logged.
     pub(crate) fn lines(&self) -> Vec<Value> {
         lines(&self.log)
+    }
+
+    /// Waits until it works by this policy.
+    pub(crate) async fn until_policy(&self, site: &Site, text: &str) {
+        let source = Source::new(site.path("policy.toml").display().to_string(), text);
+        let policy = dbgate::policy::compile(&[source]).unwrap();
+        let since = Instant::now();
+        while !self
+            .lines()
+            .iter()
+            .any(|line| line["hash"] == policy.hash())
+        {
+            assert!(
+                since.elapsed() < Duration::from_secs(20),
+                "{:?}",
+                self.lines()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
