@@ -55,7 +55,10 @@ pub(super) enum Refusal {
 impl From<net::Error> for Refusal {
     fn from(error: net::Error) -> Self {
         match error {
-            net::Error::Wire(error) => Self::Told(Box::new(error.fields())),
+            net::Error::Wire(error) => error.fields().into(),
+            net::Error::Closed => reply::cut().into(),
+            net::Error::Again => reply::asked_twice().into(),
+            net::Error::EarlyData => reply::early_data().into(),
             other => Self::Gone(other),
         }
     }
@@ -87,10 +90,17 @@ pub(super) async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
             .map(|name| name.chars().take(NAME).collect::<String>().into()),
     };
     let entered = async {
-        let settings = greet(gateway, &mut framed, &startup, address).await?;
-        prove(gateway, &mut framed, &startup).await?;
+        let proving = async {
+            let settings = greet(gateway, &mut framed, &startup, address).await?;
+            prove(gateway, &mut framed, &startup).await?;
+            Ok::<_, Refusal>(settings)
+        };
+        let proved = tokio::time::timeout(gateway.handshake, proving).await;
+        let settings = proved.map_err(|_| reply::too_slow(gateway.handshake))??;
         framed.authenticated();
-        attach(gateway, &startup, &settings, client.clone()).await
+        let attaching = attach(gateway, &startup, &settings, client.clone());
+        let attached = tokio::time::timeout(gateway.handshake, attaching).await;
+        attached.map_err(|_| reply::upstream_slow(gateway.handshake))?
     };
     let (attachment, context, upstream, notices) = match entered.await {
         Ok(entered) => entered,
@@ -186,12 +196,11 @@ async fn prove<S: AsyncRead + AsyncWrite + Unpin>(
 async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
     framed: &mut Framed<Stream<S>>,
 ) -> Result<wire::frame::Frame, Refusal> {
-    let frame = framed.read().await?.ok_or(net::Error::Closed)?;
-    if frame.kind() == frontend::kind::PASSWORD {
-        return Ok(frame);
+    match framed.read().await? {
+        Some(frame) if frame.kind() == frontend::kind::PASSWORD => Ok(frame),
+        // A good-bye, for example of psql that goes to ask for a password.
+        _ => Err(Refusal::Gone(net::Error::Closed)),
     }
-    // A good-bye, for example of psql that goes to ask for a password.
-    Err(net::Error::Closed.into())
 }
 
 fn scram(error: &wire::error::Error, startup: &Startup) -> Refusal {

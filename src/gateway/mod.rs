@@ -49,6 +49,9 @@ use crate::net::greeting::Greeting;
 use crate::net::stream::Stream;
 use crate::wire::scram::Binding;
 
+/// How long the last words to a client that does not get in may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// What a gateway is made of.
 #[derive(Debug)]
 pub struct Options {
@@ -132,7 +135,9 @@ impl Gateway {
     ) where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let entered = tokio::time::timeout(self.handshake, self.enter(greeting, address)).await;
+        // Each step has its own limit within this one, by which the client is told what took too long.
+        let limit = self.handshake.saturating_mul(2) + FAREWELL;
+        let entered = tokio::time::timeout(limit, self.enter(greeting, address)).await;
         let Ok(Some(entered)) = entered else {
             return;
         };
@@ -176,7 +181,22 @@ impl Gateway {
                 None
             }
             Greeting::Nothing => None,
+            Greeting::Malformed { framed, error } => {
+                // Nobody tried to get in: a scan of the port must not fill the log.
+                self.metrics.turned_away();
+                let refusal = Refusal::from(error);
+                say_no(framed, &refusal).await;
+                None
+            }
         }
+    }
+
+    /// Parts from a client that has not said a word in all its time.
+    pub async fn weary_of<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) {
+        let framed = Framed::frontend(Stream::Plain(stream));
+        let refusal = Refusal::from(reply::too_slow(self.handshake));
+        let parting = say_no(framed, &refusal);
+        tokio::time::timeout(FAREWELL, parting).await.ok();
     }
 
     /// Whether plain text is taken from there.
@@ -215,7 +235,7 @@ async fn say_no<S: AsyncRead + AsyncWrite + Unpin>(
     match refusal {
         Refusal::Told(fields) => {
             reply::write_error(fields, framed.out());
-            framed.close().await.ok();
+            framed.part().await.ok();
         }
         Refusal::Gone(error) => tracing::debug!(%error, "a client left before it was in"),
     }

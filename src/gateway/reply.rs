@@ -131,6 +131,61 @@ pub fn time_limit(limit: std::time::Duration) -> Fields {
     )
 }
 
+/// A client that takes too long to say who it is.
+pub fn too_slow(limit: std::time::Duration) -> Fields {
+    let span = crate::model::time::show_span(limit);
+    fatal(
+        SqlState::QUERY_CANCELED,
+        format!("canceling authentication: nothing that proves who you are came within {span}"),
+    )
+    .with_hint(
+        "Connect again and answer at once; the broker's `handshake` limit says how long it waits.",
+    )
+}
+
+/// The database takes too long to let the client in.
+pub fn upstream_slow(limit: std::time::Duration) -> Fields {
+    let span = crate::model::time::show_span(limit);
+    fatal(
+        SqlState::CANNOT_CONNECT_NOW,
+        format!("the database did not answer within {span}"),
+    )
+    .with_hint("Try again in a moment; `dbgate broker check` tells an administrator why.")
+}
+
+/// The client closed its side in the middle of a message.
+pub fn cut() -> Fields {
+    fatal(
+        SqlState::PROTOCOL_VIOLATION,
+        "the connection was closed in the middle of a message",
+    )
+    .with_hint(NO_CLIENT)
+}
+
+/// The same encryption is asked for again.
+pub fn asked_twice() -> Fields {
+    fatal(
+        SqlState::PROTOCOL_VIOLATION,
+        "encryption was asked for twice",
+    )
+    .with_hint(NO_CLIENT)
+}
+
+/// Bytes came between the wish for TLS and TLS; PostgreSQL's own words.
+pub fn early_data() -> Fields {
+    fatal(
+        SqlState::PROTOCOL_VIOLATION,
+        "received unencrypted data after SSL request",
+    )
+    .with_detail(
+        "This could be either a client-software bug or evidence of an attempted man-in-the-middle attack.",
+    )
+    .with_hint("Connect from another network, or with psql, to find out which.")
+}
+
+/// What helps who sends what is no PostgreSQL protocol.
+const NO_CLIENT: &str = "Connect with a PostgreSQL client, such as psql or a driver; if this is one, something between it and dbgate changes its bytes.";
+
 /// The session has ended.
 pub fn ended(reason: &CloseReason) -> Fields {
     fatal(
@@ -316,7 +371,37 @@ fn grouped(number: u64) -> String {
 
 impl ForClient for wire::error::Error {
     fn fields(&self) -> Fields {
-        fatal(self.sqlstate(), self.to_string())
+        let fields = fatal(self.sqlstate(), self.to_string());
+        match self {
+            Self::NotUtf8 => fields.with_hint(
+                "dbgate speaks UTF-8 with every client: send text as UTF-8, or let the driver convert it.",
+            ),
+            Self::Version { .. } => {
+                fields.with_hint("Use a client of PostgreSQL 7.4 or later, which speak protocol 3.")
+            }
+            Self::Startup(_) => {
+                fields.with_hint("Look at the connection's parameters, `options` among them.")
+            }
+            Self::WrongProof => fields,
+            Self::Binding => fields.with_hint(
+                "Somebody may stand between you and dbgate; connect without a proxy that ends TLS.",
+            ),
+            Self::TooLarge(_) | Self::EmbeddedZero => {
+                fields.with_hint("Send it in smaller parts, without zero bytes in text.")
+            }
+            Self::FrameTooLong { kind, .. } if *kind != 0 => fields.with_hint(
+                "Send it in smaller parts, such as `COPY` in pieces; no message is longer than 1 GiB.",
+            ),
+            Self::FrameTooLong { .. }
+            | Self::Length(_)
+            | Self::UnexpectedKind(_)
+            | Self::Truncated
+            | Self::TrailingBytes
+            | Self::Unterminated
+            | Self::Meaningless { .. }
+            | Self::Unfinished
+            | Self::Scram(_) => fields.with_hint(NO_CLIENT),
+        }
     }
 }
 

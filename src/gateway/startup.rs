@@ -156,6 +156,7 @@ fn refuse_replication(value: &str) -> Result<(), Fields> {
         _ => Err(reply::fatal(
             SqlState::FEATURE_NOT_SUPPORTED,
             "replication connections do not pass through dbgate",
-        )),
+        )
+        .with_hint("Back up and replicate beside dbgate, with a role of your own for it.")),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -16,6 +17,9 @@ const LEAST: usize = 8 * 1024;
 const MOST: usize = 256 * 1024;
 /// Forwarded bytes shorter than this are copied next to their neighbors instead of written by themselves.
 const SMALL: usize = 4 * 1024;
+/// How long, and for how many reads, a client that is being turned away is listened to.
+const PARTING: Duration = Duration::from_millis(500);
+const PARTING_READS: usize = 64;
 
 /// A stream of PostgreSQL messages.
 ///
@@ -215,6 +219,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
     pub async fn close(&mut self) -> io::Result<()> {
         self.flush().await?;
         self.stream.shutdown().await
+    }
+
+    /// As [`Self::close`], then reads on for a moment and throws away what comes: a connection that is closed with bytes unread is reset,
+    /// and the last words would be lost with it.
+    ///
+    /// # Errors
+    /// When the connection breaks.
+    pub async fn part(&mut self) -> io::Result<()> {
+        self.close().await?;
+        let mut scratch = [0; 4096];
+        let reading = async {
+            for _ in 0..PARTING_READS {
+                if self.stream.read(&mut scratch).await? == 0 {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        let read = tokio::time::timeout(PARTING, reading).await;
+        read.unwrap_or(Ok(()))
     }
 
     /// Moves what was encoded behind the queue.

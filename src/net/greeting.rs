@@ -30,13 +30,20 @@ pub enum Greeting<S> {
     },
     /// Nothing: it closed without a word.
     Nothing,
+    /// It does not keep to the protocol; it can still be told so.
+    Malformed {
+        /// The connection.
+        framed: Framed<Stream<S>>,
+        /// What is wrong.
+        error: Error,
+    },
 }
 
 /// Hears what a client that spoke PostgreSQL first wants. Without `tls`, encryption is declined. The caller limits the time, and decides
 /// by `framed.stream().is_encrypted()` whether to go on in clear.
 ///
 /// # Errors
-/// When the connection breaks, TLS fails, or the client does not keep to the protocol.
+/// When the connection breaks or TLS fails.
 pub async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     tls: Option<&Server>,
@@ -44,29 +51,30 @@ pub async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
     let mut framed = Framed::frontend(stream);
     let mut asked = Asked::default();
     loop {
-        let Some(initial) = framed.read_initial().await? else {
-            return Ok(Greeting::Nothing);
+        let initial = match framed.read_initial().await {
+            Ok(Some(initial)) => initial,
+            Ok(None) => return Ok(Greeting::Nothing),
+            Err(error) => return malformed(plain(framed), error),
         };
         let accepted = match &initial {
-            Initial::Ssl => {
-                once(&mut asked.ssl)?;
-                tls
-            }
-            Initial::Gss => {
-                once(&mut asked.gss)?;
-                None
-            }
+            Initial::Ssl => once(&mut asked.ssl).map(|()| tls),
+            Initial::Gss => once(&mut asked.gss).map(|()| None),
             Initial::Cancel(_) | Initial::Startup(_) => {
-                let (stream, deframer) = framed.into_parts();
-                let framed = Framed::new(Stream::Plain(stream), deframer);
-                return Ok(wish(framed, initial));
+                return Ok(wish(plain(framed), initial));
             }
+        };
+        let accepted = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => return malformed(plain(framed), error),
         };
         let Some(server) = accepted else {
             framed.out().push(b'N');
             framed.flush().await?;
             continue;
         };
+        if framed.has_unread() {
+            return malformed(plain(framed), Error::EarlyData);
+        }
         let mut stream = framed.into_stream()?;
         stream.write_all(b"S").await?;
         stream.flush().await?;
@@ -78,14 +86,30 @@ pub async fn hear<S: AsyncRead + AsyncWrite + Unpin>(
 /// Hears what a client wants inside TLS, however that began: no further encryption is possible.
 ///
 /// # Errors
-/// When the connection breaks or the client does not keep to the protocol.
+/// When the connection breaks.
 pub async fn inside<S: AsyncRead + AsyncWrite + Unpin>(
     mut framed: Framed<Stream<S>>,
 ) -> Result<Greeting<S>, Error> {
-    match framed.read_initial().await? {
-        None => Ok(Greeting::Nothing),
-        Some(Initial::Ssl | Initial::Gss) => Err(Error::Again),
-        Some(initial) => Ok(wish(framed, initial)),
+    match framed.read_initial().await {
+        Ok(None) => Ok(Greeting::Nothing),
+        Ok(Some(Initial::Ssl | Initial::Gss)) => malformed(framed, Error::Again),
+        Ok(Some(initial)) => Ok(wish(framed, initial)),
+        Err(error) => malformed(framed, error),
+    }
+}
+
+fn plain<S: AsyncRead + AsyncWrite + Unpin>(framed: Framed<S>) -> Framed<Stream<S>> {
+    let (stream, deframer) = framed.into_parts();
+    Framed::new(Stream::Plain(stream), deframer)
+}
+
+/// What was done wrong can be told, unless the connection itself is broken. A client that closed its side within a message may still listen.
+fn malformed<S>(framed: Framed<Stream<S>>, error: Error) -> Result<Greeting<S>, Error> {
+    match error {
+        Error::Wire(_) | Error::Again | Error::EarlyData | Error::Closed => {
+            Ok(Greeting::Malformed { framed, error })
+        }
+        Error::Io(_) | Error::Bind { .. } | Error::Tls { .. } => Err(error),
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::api::serve::Service;
 use crate::config::broker::Limits;
@@ -61,7 +62,17 @@ enum Visitor {
 impl Front {
     async fn serve(&self, stream: TcpStream, peer: SocketAddr, stop: Signal) {
         // TLS and the first words count as part of the handshake.
-        let greeted = tokio::time::timeout(self.limits.handshake, self.greet(stream)).await;
+        let limit = Instant::now() + self.limits.handshake;
+        let opening = match tokio::time::timeout_at(limit, sniff::peek(&stream)).await {
+            Ok(Ok(Some(opening))) => opening,
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => return tracing::debug!(%peer, %error, "a connection broke at once"),
+            Err(_) => {
+                tracing::debug!(%peer, "a connection was silent");
+                return self.gateway.weary_of(stream).await;
+            }
+        };
+        let greeted = tokio::time::timeout_at(limit, self.greet(stream, opening)).await;
         match greeted {
             Ok(Ok(Visitor::Postgres(greeting))) => self.gateway.serve(greeting, peer, stop).await,
             Ok(Ok(Visitor::Http(stream))) => self.api.serve(*stream, peer, stop).await,
@@ -73,12 +84,12 @@ impl Front {
         }
     }
 
-    async fn greet(&self, stream: TcpStream) -> Result<Visitor, net::Error> {
-        match sniff::peek(&stream).await? {
-            Some(Opening::Postgres) => Ok(Visitor::Postgres(
+    async fn greet(&self, stream: TcpStream, opening: Opening) -> Result<Visitor, net::Error> {
+        match opening {
+            Opening::Postgres => Ok(Visitor::Postgres(
                 greeting::hear(stream, Some(&self.tls)).await?,
             )),
-            Some(Opening::Tls) => {
+            Opening::Tls => {
                 let (stream, inside) = self.tls.accept_direct(stream).await?;
                 match inside {
                     Inside::Postgres => {
@@ -88,11 +99,11 @@ impl Front {
                     Inside::Http => Ok(Visitor::Http(Box::new(stream))),
                 }
             }
-            Some(Opening::Http) => {
+            Opening::Http => {
                 plain_http(stream).await?;
                 Ok(Visitor::Nobody)
             }
-            Some(Opening::Unknown) | None => Ok(Visitor::Nobody),
+            Opening::Unknown => Ok(Visitor::Nobody),
         }
     }
 }

@@ -206,6 +206,7 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
                 Ok(None)
             }
             Greeting::Nothing => Ok(None),
+            Greeting::Malformed { error, .. } => Err(error),
         }
     });
     match admitted.await {

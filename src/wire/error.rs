@@ -12,7 +12,7 @@ pub enum Error {
     #[error("message length {0} is not possible")]
     Length(u32),
     /// A message longer than its kind may be here.
-    #[error("message `{}` of {length} bytes is longer than the {limit} allowed", char::from(*.kind).escape_default())]
+    #[error("{} of {length} bytes is longer than the {limit} allowed", named(*.kind))]
     FrameTooLong {
         /// Its kind; 0 for the first message of a connection, which has none.
         kind: u8,
@@ -73,6 +73,14 @@ pub enum Error {
     /// Channel binding is wrong: somebody may sit between client and server.
     #[error("SCRAM channel binding check failed")]
     Binding,
+}
+
+/// A message by its kind.
+fn named(kind: u8) -> String {
+    match kind {
+        0 => "a startup packet".to_owned(),
+        kind => format!("message `{}`", char::from(kind).escape_default()),
+    }
 }
 
 impl Error {

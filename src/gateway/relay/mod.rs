@@ -432,7 +432,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 upstream::cancel::send(target, *pid, key).await.ok();
             }
             if !matches!(end, End::ClientGone) {
-                self.client.framed.close().await.ok();
+                self.client.framed.part().await.ok();
             }
             self.upstream.framed.close().await.ok();
         };

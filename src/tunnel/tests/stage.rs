@@ -371,7 +371,7 @@ async fn gateway(
             let (script, server) = (Arc::clone(&script), server.clone());
             tokio::spawn(async move {
                 match hear(stream, Some(&server)).await.unwrap() {
-                    Greeting::Nothing => {}
+                    Greeting::Nothing | Greeting::Malformed { .. } => {}
                     Greeting::Cancel { framed, cancel } => {
                         let encrypted = framed.stream().is_encrypted();
                         let seen = (cancel.pid, cancel.key, encrypted);
