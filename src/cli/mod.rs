@@ -18,6 +18,7 @@ pub mod globals;
 mod guardian;
 mod login;
 mod logout;
+mod ls;
 mod policy;
 pub(crate) mod problem;
 mod remembered;
@@ -79,6 +80,7 @@ enum Command {
     Login(login::Args),
     Logout(logout::Args),
     Status(status::Args),
+    Ls(ls::Args),
     Request(request::Args),
     Requests(requests::Args),
     Approve(approve::Args),
@@ -110,6 +112,7 @@ async fn dispatch(ui: &mut Ui, globals: &Globals, command: Command) -> Result<()
         Command::Login(args) => login::run(ui, globals, &args).await,
         Command::Logout(args) => logout::run(ui, globals, &args).await,
         Command::Status(args) => status::run(ui, globals, &args).await,
+        Command::Ls(args) => ls::run(ui, globals, &args).await,
         Command::Request(args) => request::run(ui, globals, &args).await,
         Command::Requests(args) => requests::run(ui, globals, &args).await,
         Command::Approve(args) => approve::run(ui, globals, &args).await,
