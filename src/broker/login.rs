@@ -106,6 +106,12 @@ impl Error {
             Self::Identity(error) if error.is_outage() => {
                 Some("try again in a minute; open sessions go on")
             }
+            Self::Identity(oidc::error::Error::Token(
+                Token::Required { .. } | Token::Mapped { .. },
+            )) => Some("the broker's configuration says in `[[issuer]]` which claims it needs"),
+            Self::Identity(
+                oidc::error::Error::Token(_) | oidc::error::Error::UnknownKey { .. },
+            ) => Some("fetch a new ID token from the issuer, or run `dbgate login`"),
             Self::Identity(_) | Self::Store(_) => None,
         }
     }

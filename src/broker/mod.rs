@@ -561,6 +561,7 @@ impl Error {
                 "open a new session with `dbgate connect`, `dbgate tunnel` or `dbgate env`"
                     .to_owned(),
             ),
+            Self::OtherDatabase(name) => Some(format!("connect to `{name}` with it")),
             Self::NotApprover { .. } => {
                 Some("run `dbgate requests` to see what you may decide".to_owned())
             }

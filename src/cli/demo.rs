@@ -10,9 +10,11 @@ use crate::cli::signal;
 use crate::cli::ui::Ui;
 use crate::demo::locate::{NotFound, Places};
 use crate::demo::run::{self, Demo, Options};
+use crate::net;
 use crate::net::clock::SystemClock;
 use crate::net::entropy::SystemEntropy;
 use crate::server::{self, Surroundings};
+use crate::store;
 
 /// Run all of dbgate on this machine: PostgreSQL, a sign-in issuer, a sample shop, policy and broker
 #[derive(Debug, clap::Args)]
@@ -156,6 +158,35 @@ pub(crate) fn server_failure(error: &server::Error) -> Error {
             Error::setup(format!("{error}\n{}", problem::render(problems, false)))
                 .with_hint("`dbgate policy check FILE` shows the same")
         }
-        other => Error::setup(other.to_string()),
+        other => {
+            let failure = Error::setup(other.to_string());
+            match server_advice(other) {
+                Some(hint) => failure.with_hint(hint),
+                None => failure,
+            }
+        }
     }
+}
+
+/// What helps a broker that does not start.
+fn server_advice(error: &server::Error) -> Option<String> {
+    Some(match error {
+        server::Error::Store(store::Error::Locked { pid, .. }) => {
+            format!("stop process {pid} first, or give this broker a `data_dir` of its own")
+        }
+        server::Error::Store(_) | server::Error::Audit(_) => {
+            "look at `data_dir` and `audit_dir`: are they the broker's own, and is there room on the disk?".to_owned()
+        }
+        server::Error::Net(net::Error::Bind { .. }) => {
+            "stop what listens there, or choose another `address` in `[listen]`".to_owned()
+        }
+        server::Error::Read { .. } => "the configuration names this file: is it there, and may the broker read it?".to_owned(),
+        server::Error::Net(_) => {
+            "look at `certificate` and `key` in `[tls]`: PEM, the leaf first, both of one pair".to_owned()
+        }
+        server::Error::Target { .. } | server::Error::Issuers(_) | server::Error::Broker(_) => {
+            "`dbgate broker check` shows what is missing and which line mends it".to_owned()
+        }
+        server::Error::Policy(_) => return None,
+    })
 }

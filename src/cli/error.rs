@@ -197,6 +197,7 @@ impl From<io::Error> for Error {
             return Self::told(Kind::Signal(13));
         }
         Self::setup(format!("write the output: {error}"))
+            .with_hint("make room where the output goes, or send it elsewhere")
     }
 }
 

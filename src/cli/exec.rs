@@ -20,6 +20,7 @@ use crate::shell::render::{Book, Form, Style};
 use crate::shell::report::{self, Place};
 use crate::shell::screen::Screen;
 use crate::shell::text::{self, End, Part, Script};
+use crate::wire::backend::TransactionStatus;
 use crate::wire::error::{Fields, SqlState};
 
 /// Run SQL and exit: for scripts and CI
@@ -82,6 +83,8 @@ struct Run<'a> {
     driver: Driver,
     book: Book<Screen>,
     json: bool,
+    /// How many statements have run.
+    done: usize,
 }
 
 /// Runs the command.
@@ -105,6 +108,7 @@ pub async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(), Erro
         driver,
         book: Book::new(screen, style),
         json: ui.is_json(),
+        done: 0,
     };
     let result = run.all(&sources).await;
     let closed = run.book.close().map_err(Error::from);
@@ -260,8 +264,30 @@ impl Run<'_> {
             return Err(self.file_request(sql).await);
         }
         match &outcome.failure {
-            None => Ok(()),
-            Some(fields) => self.failure(fields, &outcome, sql, place),
+            None => {
+                self.done += 1;
+                Ok(())
+            }
+            Some(fields) => {
+                let mut fields = fields.clone();
+                if place.file.is_some() && fields.hint.is_none() {
+                    fields.hint = Some(self.left_behind().to_owned());
+                }
+                self.failure(&fields, &outcome, sql, place)
+            }
+        }
+    }
+
+    /// What a file that ends with an error has done so far.
+    const fn left_behind(&self) -> &'static str {
+        match (self.connection.status(), self.done) {
+            (_, 0) => "it was the first statement: nothing of the file has run",
+            (TransactionStatus::Idle, _) => {
+                "the statements before it have taken effect, those after it have not run: mend it and go on from there"
+            }
+            (TransactionStatus::Open | TransactionStatus::Failed, _) => {
+                "its transaction is rolled back, and what comes after it has not run: mend it and run it again"
+            }
         }
     }
 

@@ -29,6 +29,7 @@ pub struct Globals {
         global = true,
         env = "DBGATE_URL",
         value_name = "URL",
+        value_parser = broker_url,
         hide_env_values = true
     )]
     pub url: Option<Url>,
@@ -162,6 +163,15 @@ impl From<TokenStore> for client::TokenStore {
             TokenStore::Memory => Self::Memory,
         }
     }
+}
+
+/// Reads a broker's address from the command line; what it must look like is said at once.
+///
+/// # Errors
+/// When it is no URL.
+pub fn broker_url(text: &str) -> Result<Url, String> {
+    Url::parse(text)
+        .map_err(|error| format!("{error}; write it as `https://host` or `https://host:port`"))
 }
 
 impl Globals {

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::api::types::{IssuerInfo, SubjectView};
 use crate::cli::error::Error;
-use crate::cli::globals::Globals;
+use crate::cli::globals::{self, Globals};
 use crate::cli::remembered;
 use crate::cli::ui::Ui;
 use crate::config::client::TokenStore;
@@ -17,7 +17,7 @@ use crate::remote::sign_in::{Outcome, Renewal};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The broker to sign in at, such as https://db.example.com; it is remembered
-    #[arg(value_name = "URL")]
+    #[arg(value_name = "URL", value_parser = globals::broker_url)]
     broker: Option<Url>,
 
     /// The local port the browser comes back to; any free one by default

@@ -324,12 +324,7 @@ impl Broker {
             return serde_json::from_slice(&bytes)
                 .map_err(|error| self.nonsense(&error.to_string()));
         }
-        let problem = serde_json::from_slice(&bytes)
-            .map_err(|_| self.nonsense(&format!("status {status}")))?;
-        Err(Error::Refused {
-            status: status.as_u16(),
-            problem,
-        })
+        Err(self.refused(status, &bytes))
     }
 
     /// A response whose body the caller reads by itself, line by line.
@@ -343,12 +338,7 @@ impl Broker {
         }
         let status = response.status();
         let bytes = self.body(response).await?;
-        let problem = serde_json::from_slice(&bytes)
-            .map_err(|_| self.nonsense(&format!("status {status}")))?;
-        Err(Error::Refused {
-            status: status.as_u16(),
-            problem,
-        })
+        Err(self.refused(status, &bytes))
     }
 
     async fn send(
@@ -390,6 +380,27 @@ impl Broker {
         Ok(bytes)
     }
 
+    /// The broker's words, or the first of whoever else answered.
+    fn refused(&self, status: StatusCode, body: &[u8]) -> Error {
+        const MOST: usize = 120;
+        if let Ok(problem) = serde_json::from_slice(body) {
+            let status = status.as_u16();
+            return Error::Refused { status, problem };
+        }
+        let text = String::from_utf8_lossy(body);
+        let line: String = text
+            .lines()
+            .next()
+            .unwrap_or("")
+            .chars()
+            .take(MOST)
+            .collect();
+        match line.trim() {
+            "" => self.nonsense(&format!("status {status}")),
+            line => self.nonsense(&format!("status {status}: {line}")),
+        }
+    }
+
     fn nonsense(&self, why: &str) -> Error {
         Error::Nonsense {
             url: self.address.url.to_string(),
@@ -399,8 +410,9 @@ impl Broker {
 
     fn failure(&self, error: &reqwest::Error) -> Error {
         let url = self.address.url.to_string();
-        let why = chain(error);
-        if why.contains("certificate") || why.contains("UnknownIssuer") {
+        // The first lines say only that a request was sent, and where.
+        let why = root(error);
+        if why.contains("certificate") {
             Error::Untrusted { url, why }
         } else {
             Error::Unreachable { url, why }
@@ -447,6 +459,15 @@ fn read_certificates(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, Error>
 /// An id as one segment of a path, whatever was typed.
 fn segment(id: &str) -> String {
     url::form_urlencoded::byte_serialize(id.as_bytes()).collect()
+}
+
+/// The last cause of an error, which is the one that says something.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 /// An error with all its causes: the first line alone says too little ("error sending request").

@@ -334,6 +334,10 @@ async fn keyring<T: Send + 'static>(
             why: match (error, keyring::v1::Entry::store_status()) {
                 // The error itself says nothing; the reason is kept apart.
                 (keyring::v1::Error::NoDefaultStore, Err(cause)) => root(cause),
+                // Who does not sit there does not answer the question for its password.
+                (error @ keyring::v1::Error::NoStorageAccess(_), _) => {
+                    format!("it is locked, or may not be used ({})", root(&error))
+                }
                 (error, _) => root(&error),
             },
         })

@@ -64,7 +64,11 @@ pub fn error(screen: &mut Screen, fields: &Fields, sql: &str, place: &Place) -> 
     let fields = &without_secrets(fields, sql);
     screen.tell("1;31", "error: ", &format!("{prefix}{}", fields.message))?;
     if let Some(spot) = spot(fields, &scrub::statement(sql)) {
-        excerpt(screen, &spot)?;
+        let line = match place.file {
+            Some(_) => place.line + spot.line - 1,
+            None => spot.line,
+        };
+        excerpt(screen, &spot, line)?;
     }
     rest(screen, fields)
 }
@@ -132,8 +136,8 @@ fn rest(screen: &mut Screen, fields: &Fields) -> io::Result<()> {
     Ok(())
 }
 
-/// The line with a caret below the spot; of a long line the part around it.
-fn excerpt(screen: &mut Screen, spot: &Spot) -> io::Result<()> {
+/// The line, by its number, with a caret below the spot; of a long line the part around it.
+fn excerpt(screen: &mut Screen, spot: &Spot, line: usize) -> io::Result<()> {
     const AROUND: usize = 40;
     let from = spot.before.saturating_sub(AROUND);
     let part: String = spot
@@ -152,7 +156,7 @@ fn excerpt(screen: &mut Screen, spot: &Spot) -> io::Result<()> {
         .collect();
     let lead = crate::model::escape::line(&lead.replace('\t', " ")).into_owned();
     let blanks = " ".repeat(unicode_width::UnicodeWidthStr::width(lead.as_str()));
-    let label = format!("line {}: ", spot.line);
+    let label = format!("line {line}: ");
     screen.tell("", &label, &part)?;
     screen.tell("", &" ".repeat(label.len()), &format!("{blanks}^"))
 }
