@@ -1,6 +1,7 @@
 //! What the tests share: a throwaway server, and queries on raw streams.
 
 pub(crate) mod demo;
+pub(crate) mod peer;
 pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod site;

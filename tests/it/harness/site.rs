@@ -19,7 +19,7 @@ use dbgate::remote::broker::Address;
 use serde_json::Value;
 
 use crate::harness::postgres::{Offer, PASSWORD, Server};
-use crate::harness::world::policy_text;
+use crate::harness::world::{ManualClock, policy_text};
 
 /// The binary.
 pub(crate) const DBGATE: &str = env!("CARGO_BIN_EXE_dbgate");
@@ -35,6 +35,8 @@ pub(crate) enum Who {
 struct Shared {
     config: String,
     tokens: Vec<String>,
+    /// The engineer's token of two hours ago, which was good for one, and a good one of another issuer.
+    bad: [String; 2],
 }
 
 fn issuer() -> &'static Shared {
@@ -44,9 +46,16 @@ fn issuer() -> &'static Shared {
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
-                let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
+                let (clock, entropy) = (Arc::new(ManualClock::new()), Arc::new(SystemEntropy));
                 let loopback = "127.0.0.1:0".parse().unwrap();
-                let issuer = Issuer::start(loopback, clock, entropy).await.unwrap();
+                let start = || Issuer::start(loopback, Arc::clone(&clock) as _, entropy.clone());
+                let (issuer, other) = (start().await.unwrap(), start().await.unwrap());
+                let engineer = &issuer.people()[0];
+                let hour = Duration::from_secs(3600);
+                clock.jump(-7_200_000_000);
+                let expired = issuer.mint(engineer, hour).expose().clone();
+                clock.jump(7_200_000_000);
+                let strange = other.mint(engineer, hour).expose().clone();
                 let tokens = issuer.people().iter().map(|account| {
                     let token = issuer.mint(account, Duration::from_secs(7200));
                     token.expose().clone()
@@ -54,6 +63,7 @@ fn issuer() -> &'static Shared {
                 let shared = Shared {
                     config: issuer.config(),
                     tokens: tokens.collect(),
+                    bad: [expired, strange],
                 };
                 send.send(shared).unwrap();
                 std::future::pending::<()>().await;
@@ -68,6 +78,11 @@ fn issuer() -> &'static Shared {
 pub(crate) fn issuer_url() -> &'static str {
     let (_, rest) = issuer().config.split_once("url = \"").unwrap();
     rest.split_once('"').unwrap().0
+}
+
+/// A token of the engineer that has expired, and one of an issuer that nobody trusts.
+pub(crate) fn bad_tokens() -> [&'static str; 2] {
+    issuer().bad.each_ref().map(String::as_str)
 }
 
 /// A configured broker.
@@ -165,6 +180,25 @@ impl Site {
     pub(crate) fn run(&self) -> Broker {
         let log = self.path("broker.log");
         Broker::wait(self.spawn(&log), log)
+    }
+
+    /// A broker with one of its directories on a small file system, in a mount namespace that goes with it.
+    pub(crate) fn run_on_small(&self, directory: &str) -> Broker {
+        let (path, log) = (self.path(directory), self.path("broker.log"));
+        fs::create_dir(&path).unwrap();
+        let inner = self.command(&log);
+        let mut script = String::from("mount -t tmpfs -o size=1m,mode=700 tmpfs \"$0\" && exec");
+        for argument in std::iter::once(inner.get_program()).chain(inner.get_args()) {
+            script.push_str(&format!(" '{}'", argument.to_str().unwrap()));
+        }
+        let child = Command::new("unshare")
+            .args(["--mount", "--map-root-user", "sh", "-c", &script])
+            .arg(path)
+            .stdin(Stdio::null())
+            .stderr(fs::File::create(&log).unwrap())
+            .spawn()
+            .expect("unshare is installed");
+        Broker::wait(child, log)
     }
 
     /// A broker that does not start.
@@ -339,6 +373,48 @@ impl Broker {
         }
     }
 
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        let (_, port) = self.url.rsplit_once(':').unwrap();
+        port.parse().unwrap()
+    }
+
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+            .unwrap()
+            .count()
+    }
+
+    /// How much memory it holds, in bytes.
+    pub(crate) fn memory(&self) -> usize {
+        let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let (_, rest) = text.split_once("VmRSS:").unwrap();
+        let kib: usize = rest.split_whitespace().next().unwrap().parse().unwrap();
+        kib * 1024
+    }
+
+    /// Waits until it has no more descriptors open than it had before, but for a few of the connections to its database.
+    pub(crate) fn settle(&self, before: usize) {
+        let since = Instant::now();
+        while self.descriptors() > before + 4 {
+            let now = self.descriptors();
+            assert!(
+                since.elapsed() < Duration::from_secs(10),
+                "{before} descriptors before, {now} after"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Fills the small file system below one of its directories, until the answer is dropped.
+    pub(crate) fn fill(&self, directory: &Path) -> Full {
+        let path = format!("/proc/{}/root{}/fill", self.child.id(), directory.display());
+        let mut file = fs::File::create(&path).unwrap();
+        while std::io::Write::write(&mut file, &[0; 4096]).is_ok_and(|count| count > 0) {}
+        Full(path.into())
+    }
+
     /// What it has logged.
     pub(crate) fn lines(&self) -> Vec<Value> {
         lines(&self.log)
@@ -386,6 +462,15 @@ impl Broker {
         let text = String::from_utf8(output.stdout).unwrap();
         let (body, status) = text.rsplit_once('\n').unwrap();
         (status.parse().unwrap(), body.to_owned())
+    }
+}
+
+/// A file that leaves no room; it goes when this is dropped.
+pub(crate) struct Full(PathBuf);
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        let _gone = fs::remove_file(&self.0);
     }
 }
 

@@ -1,0 +1,113 @@
+//! A broker that does not start, or runs out of disk.
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use crate::badinput::{Said, check};
+use crate::harness::postgres::Server;
+use crate::harness::site::{DBGATE, Site};
+use crate::harness::peer::{self, Peer};
+
+/// Five mistakes, each of its own kind.
+const WRONG: &str = r#"[[allow]]
+name = "engineers"
+groups = ["engineers"]
+databases = ["prod"]
+do = ["reed"]
+roles = ["reader"]
+max_duration = "8 parsecs"
+
+[[protect]]
+columns = ["public.customers.email"]
+mask = "redakt"
+claer_for = ["reviewers"]
+
+[[rule]]
+name = "no-drop"
+effect = "forbid"
+statements = ["drop"]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_does_not_start_says_what_to_mend() {
+    let server = Server::shared();
+    let offer = server.offer().await;
+    let site = Site::new(&server, &offer);
+    let absent = Command::new(DBGATE)
+        .args(["broker", "run", "--config", "/nonexistent/broker.toml"])
+        .output()
+        .unwrap();
+    check("broker without configuration", &absent);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().to_string();
+    site.edit("127.0.0.1:0", &port);
+    check("port in use", &site.fail());
+    site.edit(&port, "127.0.0.1:0");
+    std::fs::rename(site.path("server.pem"), site.path("away.pem")).unwrap();
+    check("certificate missing", &site.fail());
+    std::fs::rename(site.path("away.pem"), site.path("server.pem")).unwrap();
+
+    site.write("policy.toml", WRONG);
+    let checked = Command::new(DBGATE)
+        .args(["policy", "check"])
+        .arg(site.path("policy.toml"))
+        .output()
+        .unwrap();
+    check("policy with five mistakes", &checked);
+    let refused = site.fail();
+    check("broker with five mistakes in its policy", &refused);
+    for output in [checked, refused] {
+        let text = String::from_utf8(output.stderr).unwrap();
+        for line in [5, 7, 11, 12, 16] {
+            let place = format!("policy.toml:{line}:");
+            assert!(text.contains(&place), "{place} is not in {text}");
+        }
+        // Each underlined, four with the word that was meant.
+        for word in ["`read`", "`redact`", "`clear_for`", "deny, review", "^^^"] {
+            assert!(text.contains(word), "{word} is not in {text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_below_the_audit_log_stops_statements_and_mends_itself() {
+    let server = Server::shared();
+    let offer = server.offer().await;
+    let site = Site::new(&server, &offer);
+    site.edit(
+        "data_dir = \"data\"",
+        "data_dir = \"data\"\naudit_dir = \"audit\"",
+    );
+    let broker = site.run_on_small("audit");
+    let granted = site.engineer(&broker).await.grant(600).await;
+    let mut peer = Peer::dial(broker.port());
+    peer.login(&granted.user, &granted.secret, &offer.name);
+    assert_eq!(peer::kinds(&peer.query("select 1")), "TDCZ");
+    let full = broker.fill(&site.path("audit"));
+    let mut answer = Vec::new();
+    // What is left of the last page may still take a statement or two.
+    for number in 0..200 {
+        answer = peer.query(&format!("INSERT INTO customers VALUES ({})", 1000 + number));
+        if peer::kinds(&answer).contains('E') {
+            break;
+        }
+    }
+    check("disk of the audit log full", Said::on_wire(&answer));
+    // What was refused has not run.
+    let sql =
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'INSERT%' AND state = 'active'";
+    let client = server.superuser(&offer.name).await;
+    assert_eq!(
+        client.query_one(sql, &[]).await.unwrap().get::<_, i64>(0),
+        0
+    );
+    assert_eq!(broker.get(&site, "/readyz").0, 503);
+    drop(full);
+    for _ in 0..100 {
+        if peer::kinds(&peer.query("select 1")) == "TDCZ" && broker.get(&site, "/readyz").0 == 200 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it does not resume: {:?}", broker.get(&site, "/readyz"));
+}
