@@ -46,6 +46,7 @@ complete -c dbgate -n "__fish_dbgate_needs_command" -s V -l version -d 'Print ve
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "login" -d 'Sign in with your company\'s single sign-on, in the browser'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "logout" -d 'Sign out: end your sessions, and forget your tokens here and at the issuer'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "status" -d 'Show who you are, until when, and your open sessions'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "ls" -d 'List the databases you may ask for'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "request" -d 'Ask for the approval of a session, or of one statement, before you need it'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "requests" -d 'Show what waits for an approval: yours, and what you may decide'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "approve" -d 'Approve a request'
@@ -121,6 +122,24 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand status" -l no-input -d 'Ne
 complete -c dbgate -n "__fish_dbgate_using_subcommand status" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand status" -s v -l verbose -d 'Tell more'
 complete -c dbgate -n "__fish_dbgate_using_subcommand status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ls" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ls" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ls" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ls" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ls" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ls" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ls" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ls" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ls" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ls" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ls" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand request" -s c -l command -d 'The statement to have approved, exactly as you will run it; without it, the session itself' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand request" -s r -l reason -d 'Why: shown to approvers and kept in the audit log' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand request" -l duration -d 'How long, such as 30m; the policy may allow less' -r

@@ -12,6 +12,7 @@
 )]
 
 mod audit;
+mod badinput;
 mod broker;
 mod check;
 mod crash;
@@ -22,4 +23,5 @@ mod harness;
 mod lease;
 mod masks;
 mod outlive;
+mod protocol;
 mod serve;

@@ -4,9 +4,9 @@ use std::net::TcpListener;
 use std::process::Command;
 
 use crate::badinput::{Said, check};
+use crate::harness::peer::{self, Peer};
 use crate::harness::postgres::Server;
 use crate::harness::site::{DBGATE, Site};
-use crate::harness::peer::{self, Peer};
 
 /// Five mistakes, each of its own kind.
 const WRONG: &str = r#"[[allow]]

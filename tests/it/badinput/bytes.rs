@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use dbgate::api::types;
 
 use crate::badinput::{Said, check};
+use crate::harness::peer::{self, Message, Peer, V3_0, frame, packet, startup};
 use crate::harness::postgres::Server;
 use crate::harness::site::Site;
-use crate::harness::peer::{self, Message, Peer, V3_0, frame, packet, startup};
 
 const USER: (&str, &str) = ("user", "nobody");
 

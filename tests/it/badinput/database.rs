@@ -4,9 +4,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::badinput::{Said, check};
+use crate::harness::peer::Peer;
 use crate::harness::postgres::{Offer, Server};
 use crate::harness::site::{Broker, Site, Who};
-use crate::harness::peer::Peer;
 use crate::harness::world::policy_text;
 
 const NO_DROP: &str = r#"
