@@ -104,10 +104,10 @@ impl Broker {
         let policy = self.policy();
         let now = self.core.clock.now();
         let mut opening = open::open(&policy, &ask.question(subject, &ask.database, false, now));
-        let mut approved = false;
+        let mut approved = None;
         if let (Opening::Review(_), Some(id)) = (&opening, &ask.request) {
             approved = self.use_approval(subject, &ask, id).await?;
-            if approved {
+            if approved.is_some() {
                 opening = open::open(&policy, &ask.question(subject, &ask.database, true, now));
             }
         }
@@ -126,7 +126,7 @@ impl Broker {
                 Ok(Outcome::Pending(Box::new(request)))
             }
             Opening::Granted(grant) => {
-                self.grant(subject, ask, &place, (&policy, &grant, approved))
+                self.grant(subject, ask, &place, (&policy, &grant, approved.as_ref()))
                     .await
             }
         }
@@ -138,22 +138,20 @@ impl Broker {
         subject: &Subject,
         ask: &Ask,
         id: &crate::model::session::RequestId,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<Request>, Error> {
         let found = self.core.store.request(id).await?;
         let request = found
             .filter(|request| request.subject.id == subject.id)
             .ok_or_else(|| Error::NoRequest(id.clone()))?;
         match (request.kind, request.state) {
-            (RequestKind::Statement, _) | (RequestKind::Session, RequestState::Pending) => {
-                Ok(false)
-            }
+            (RequestKind::Statement, _) | (RequestKind::Session, RequestState::Pending) => Ok(None),
             (RequestKind::Session, RequestState::Approved) => {
                 let binding = request::session_binding(subject, ask);
                 let used = self
                     .desk
                     .spend(id.clone(), subject.id.clone(), binding)
                     .await?;
-                used.map(|_| true).ok_or(Error::OtherRequest)
+                used.map(Some).ok_or(Error::OtherRequest)
             }
             (RequestKind::Session, state) => Err(Error::Settled(state)),
         }
@@ -164,11 +162,11 @@ impl Broker {
         subject: &Subject,
         ask: Ask,
         place: &Arc<Place>,
-        (policy, grant, approved): (&Policy, &Grant, bool),
+        (policy, grant, approved): (&Policy, &Grant, Option<&Request>),
     ) -> Result<Outcome, Error> {
         let now = self.core.clock.now();
         let (secret, verifier) = self.credential()?;
-        let terms = Terms::new(grant, approved);
+        let terms = Terms::new(grant, approved.is_some());
         let kept = store::session::Session {
             id: SessionId::random(&*self.core.entropy),
             subject: subject.clone(),
@@ -198,6 +196,7 @@ impl Broker {
             decision: record::allowed(policy, &grant.rules),
             roles: grant.roles.clone(),
             request: kept.request.clone(),
+            approvals: approved.map(record::consents).unwrap_or_default(),
         };
         self.core
             .log

@@ -1,11 +1,25 @@
 //! What the broker tells the audit log, and in which circumstances.
 
 use crate::audit::event::private::Private;
-use crate::audit::event::{Action, Client, Context, Decision, Event, Outcome};
+use crate::audit::event::{Action, Client, Consent, Context, Decision, Event, Outcome, Statement};
 use crate::broker::session::Session;
 use crate::model::name::DatabaseName;
 use crate::model::subject::Subject;
 use crate::policy::{Denial, Policy, Reason};
+use crate::store::request::Request;
+
+/// Who agreed to a request, for the log.
+pub(super) fn consents(request: &Request) -> Vec<Consent> {
+    request
+        .approvals
+        .iter()
+        .map(|given| Consent {
+            by: (&given.approver).into(),
+            at: given.at,
+            max_rows: given.max_rows,
+        })
+        .collect()
+}
 
 /// Circumstances of what a subject asks of the broker, before there is a session.
 pub(super) fn asked(
@@ -73,6 +87,22 @@ pub(super) fn reviewed(policy: &Policy, rule: &str) -> Decision {
         rule: Some(rule.to_owned()),
         policy: policy.hash().to_owned(),
     }
+}
+
+/// A statement that is refused to somebody who asks for its approval before running it.
+pub(super) fn statement_refused(
+    context: Context,
+    statement: Statement,
+    sqlstate: &str,
+    error: &str,
+) -> Event {
+    let action = Action::StatementRefused {
+        statement,
+        request: None,
+        sqlstate: sqlstate.to_owned(),
+        error: error.into(),
+    };
+    Event::new(context, action)
 }
 
 /// A denial.

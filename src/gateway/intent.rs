@@ -8,10 +8,11 @@ use crate::audit::event::private::Private;
 use crate::audit::event::{self, Action, Context, Event, Outcome};
 use crate::audit::scrub;
 use crate::gateway::session::verdict::Purpose;
+use crate::model::session::RequestId;
 use crate::policy::obligation::Mask;
 use crate::policy::{Denial, Permit, Reason};
 use crate::sql::catalog::Catalog;
-use crate::sql::footprint::Facts;
+use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
 use crate::wire::frontend::Message;
 use crate::wire::row::Format;
@@ -56,6 +57,21 @@ impl Intent {
         &self.purpose
     }
 
+    /// Who agreed to it, if it had to be agreed to.
+    #[must_use]
+    pub fn approvals(&self) -> Vec<event::Consent> {
+        let given = self.permit.approval().map(|approval| &approval.given);
+        given
+            .into_iter()
+            .flatten()
+            .map(|consent| event::Consent {
+                by: (&consent.by).into(),
+                at: consent.at,
+                max_rows: consent.max_rows,
+            })
+            .collect()
+    }
+
     /// What will be masked.
     #[must_use]
     pub fn masked(&self) -> &[event::Masked] {
@@ -76,45 +92,77 @@ impl Auditable for Intent {
                 policy: permit.policy_hash().to_string(),
             }),
         };
+        let approval = permit.approval();
         let action = Action::StatementIntended {
             statement,
             masked: self.masked.clone(),
-            request: permit.approval().cloned(),
-            max_rows: permit.limits().rows.filter(|_| permit.approval().is_some()),
+            request: approval.map(|approval| approval.request.clone()),
+            approvals: self.approvals(),
+            max_rows: approval.and_then(|approval| approval.max_rows),
         };
         Event::new((*self.context).clone(), action)
     }
 }
 
-/// What the log says of a statement that was refused.
-pub fn refused(
-    context: &Context,
-    text: &str,
-    purpose: &Purpose,
-    denial: &Denial,
-    about: Option<(&Facts, &Catalog)>,
-    policy: &str,
-) -> Event {
+/// A statement that was refused, and what is known of it.
+#[derive(Debug)]
+pub struct Refused<'a> {
+    /// Its text, or that of the whole query string if it could not be taken apart.
+    pub text: &'a str,
+    /// What was asked.
+    pub purpose: Option<&'a Purpose>,
+    /// What it touches, if that is known.
+    pub footprint: Option<Footprint>,
+    /// What the policy said, if it was asked.
+    pub decision: Option<event::Decision>,
+    /// The review it waited for.
+    pub request: Option<RequestId>,
+    /// What the client is told.
+    pub fields: &'a Fields,
+}
+
+impl Refused<'_> {
+    /// What the log says of it.
+    #[must_use]
+    pub fn to_action(&self) -> Action {
+        let statement = event::Statement {
+            statement: private(self.text),
+            parameters: self.purpose.and_then(parameters),
+            footprint: self.footprint.clone(),
+            decision: self.decision.clone(),
+        };
+        Action::StatementRefused {
+            statement,
+            request: self.request.clone(),
+            sqlstate: self.fields.code.to_string(),
+            error: scrub::quoting(&self.fields.message, self.text)
+                .into_owned()
+                .into(),
+        }
+    }
+}
+
+/// A denial as a decision.
+pub fn denial(denial: &Denial, policy: &str) -> event::Decision {
     let rule = match &denial.reason {
         Reason::Rule { name, place } => Some(format!("{name} ({place})")),
         other => Some(other.name().to_owned()),
     };
-    let statement = event::Statement {
-        statement: private(text),
-        parameters: parameters(purpose),
-        footprint: about.map(|(facts, catalog)| Footprint::describe(facts, catalog)),
-        decision: Some(event::Decision {
-            outcome: Outcome::Deny,
-            rule,
-            policy: policy.to_owned(),
-        }),
-    };
-    let action = Action::StatementRefused {
-        statement,
-        sqlstate: denial.sqlstate.to_owned(),
-        error: scrub::quoting(&denial.message, text).into_owned().into(),
-    };
-    Event::new(context.clone(), action)
+    event::Decision {
+        outcome: Outcome::Deny,
+        rule,
+        policy: policy.to_owned(),
+    }
+}
+
+/// The text that a question is about.
+pub fn text_of(purpose: &Purpose) -> &str {
+    match purpose {
+        Purpose::Query { text } | Purpose::Prepare { text, .. } | Purpose::Bind { text, .. } => {
+            text
+        }
+        Purpose::Again(_) => "",
+    }
 }
 
 /// A statement's text without its passwords.

@@ -25,7 +25,7 @@ pub mod trial;
 #[cfg(test)]
 mod tests;
 
-pub use self::decide::{Approval, Decision, Question, Session, Shown, decide};
+pub use self::decide::{Approval, Consent, Decision, Question, Session, Shown, decide};
 pub use self::denial::{Denial, Reason};
 pub use self::document::{Policy, compile};
 pub use self::permit::{Demand, Guarded, Held, Permit};

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::session::RequestId;
 use crate::policy::binding::Binding;
+use crate::policy::decide::Approval;
 use crate::policy::obligation::{Limits, Mask};
 use crate::sql::footprint::{Analyzed, Facts};
 use crate::sql::statement::Statement;
@@ -36,7 +36,7 @@ pub struct Permit {
     pub(super) policy_hash: Arc<str>,
     pub(super) guarded: Guarded,
     pub(super) probes: u32,
-    pub(super) approval: Option<RequestId>,
+    pub(super) approval: Option<Approval>,
 }
 
 /// Whether a statement comes near protected columns.
@@ -111,7 +111,7 @@ impl Permit {
 
     /// The approval that it uses up.
     #[must_use]
-    pub const fn approval(&self) -> Option<&RequestId> {
+    pub const fn approval(&self) -> Option<&Approval> {
         self.approval.as_ref()
     }
 }

@@ -13,12 +13,12 @@ use crate::harness::demo::{Demo, Session};
 const EMAIL: &str = "r***@***.com";
 
 /// Runs dbgate to its end.
-fn run(demo: &Demo, role: &str, arguments: &[&str]) -> Output {
+pub(crate) fn run(demo: &Demo, role: &str, arguments: &[&str]) -> Output {
     demo.command(role, arguments).output().unwrap()
 }
 
 /// What it prints, when all is well.
-fn printed(demo: &Demo, role: &str, arguments: &[&str]) -> String {
+pub(crate) fn printed(demo: &Demo, role: &str, arguments: &[&str]) -> String {
     let output = run(demo, role, arguments);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {stderr}");
@@ -26,7 +26,7 @@ fn printed(demo: &Demo, role: &str, arguments: &[&str]) -> String {
 }
 
 /// Records, as programs read them.
-fn records(demo: &Demo, arguments: &[&str]) -> Vec<Value> {
+pub(crate) fn records(demo: &Demo, arguments: &[&str]) -> Vec<Value> {
     let arguments = [&["audit"], arguments, &["--output", "ndjson"]].concat();
     let text = printed(demo, "auditor", &arguments);
     text.lines()
@@ -34,7 +34,7 @@ fn records(demo: &Demo, arguments: &[&str]) -> Vec<Value> {
         .collect()
 }
 
-fn psql(url: &str, sql: &str) -> String {
+pub(crate) fn psql(url: &str, sql: &str) -> String {
     let mut child = Command::new("psql")
         .args(["-XAtq", url, "-f", "-"])
         .stdin(Stdio::piped())
@@ -50,7 +50,7 @@ fn psql(url: &str, sql: &str) -> String {
 }
 
 /// The files below a folder that hold these bytes.
-fn holding(folder: &Path, needle: &str) -> Vec<String> {
+pub(crate) fn holding(folder: &Path, needle: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -173,7 +173,7 @@ async fn binary(session: &Session) {
     );
 }
 
-fn verified(demo: &Demo) {
+pub(crate) fn verified(demo: &Demo) {
     let report = printed(demo, "auditor", &["audit", "verify", "--output", "json"]);
     let report: Value = serde_json::from_str(&report).unwrap();
     assert_eq!(report["findings"], Value::Array(Vec::new()), "{report}");

@@ -21,6 +21,7 @@ mod ending;
 mod figure;
 mod harness;
 mod lease;
+mod log;
 mod masks;
 mod outlive;
 mod protocol;

@@ -119,6 +119,18 @@ pub enum Outcome {
     Review,
 }
 
+/// One person's yes to what then happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consent {
+    /// Whose.
+    pub by: Actor,
+    /// When.
+    pub at: Timestamp,
+    /// The most rows they agreed to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rows: Option<u64>,
+}
+
 /// A result column that was masked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Masked {
@@ -161,6 +173,12 @@ pub struct Ran {
     pub bytes: u64,
     /// How long it took.
     pub micros: u64,
+    /// The review that allowed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestId>,
+    /// Who agreed to it, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Consent>,
     /// What was masked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masked: Vec<Masked>,
@@ -244,6 +262,9 @@ pub enum Action {
         /// The review it was granted by.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<RequestId>,
+        /// Who agreed to it, oldest first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        approvals: Vec<Consent>,
     },
     /// A session was refused.
     SessionRefused {
@@ -325,7 +346,10 @@ pub enum Action {
         /// The review that allowed it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         request: Option<RequestId>,
-        /// The most rows the approvers allowed.
+        /// Who agreed to it, oldest first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        approvals: Vec<Consent>,
+        /// The most rows the approvers allowed: the least of what each of them said.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max_rows: Option<u64>,
     },
@@ -344,11 +368,14 @@ pub enum Action {
         /// The hash an approval is bound to.
         binding: String,
     },
-    /// A statement was refused; it did not run.
+    /// A statement was refused; it did not run. Its text is empty if none could be read.
     StatementRefused {
         /// The statement.
         #[serde(flatten)]
         statement: Statement,
+        /// The review that it waited for, or that was too old or for something else.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        request: Option<RequestId>,
         /// The SQLSTATE the client got.
         sqlstate: String,
         /// What the client was told.

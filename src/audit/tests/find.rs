@@ -28,6 +28,7 @@ fn filled() -> Log {
     }
     let action = Action::StatementRefused {
         statement: refused,
+        request: None,
         sqlstate: "42501".to_owned(),
         error: "dropping tables is not allowed".into(),
     };
@@ -205,6 +206,7 @@ fn what_finds_no_room_in_a_leaf_is_kept_apart_and_read_back() {
         statement: wide,
         masked,
         request: None,
+        approvals: Vec::new(),
         max_rows: None,
     };
     let event = Event::new(context("ann"), action);
@@ -237,6 +239,7 @@ fn passwords_reach_no_file() {
     who.reason = Some("so that postgres://bob:hunter2@db/prod works".into());
     let action = Action::StatementRefused {
         statement: given,
+        request: None,
         sqlstate: "42501".to_owned(),
         error: "SQL statement \"ALTER ROLE bob PASSWORD 'hunter2'\"".into(),
     };

@@ -281,6 +281,7 @@ pub(super) fn intended(name: &str, text: &str) -> Event {
             statement: statement(text),
             masked: Vec::new(),
             request: None,
+            approvals: Vec::new(),
             max_rows: None,
         },
     )

@@ -25,7 +25,7 @@ use crate::model::subject::{Subject, SubjectId};
 use crate::policy::binding::Binding;
 use crate::policy::document::allow::Power;
 use crate::policy::open::{self, Opening};
-use crate::policy::{self, Approval, Decision, Demand, Question, Shown};
+use crate::policy::{self, Approval, Consent, Decision, Demand, Question, Shown};
 use crate::sql;
 use crate::sql::scope::Scope;
 use crate::store::request::{Request, RequestFilter, RequestKind, RequestState};
@@ -190,7 +190,22 @@ impl Broker {
         let mut scope = Scope::new("dbgate");
         scope.trusted = view.policy.trusted(database).collect();
         let text: Arc<str> = Arc::from(statement);
-        let mut analyzed = sql::analyze(&text, &[], &view.catalog, &scope)?;
+        let context = record::asked(subject, Some(database), ask.reason(), client);
+        let mut on_record = event::Statement {
+            statement: scrub::statement(statement).into_owned().into(),
+            parameters: None,
+            footprint: None,
+            decision: None,
+        };
+        let mut analyzed = match sql::analyze(&text, &[], &view.catalog, &scope) {
+            Ok(analyzed) => analyzed,
+            Err(error) => {
+                let said = scrub::quoting(&error.message, statement);
+                let refused = record::statement_refused(context, on_record, error.sqlstate, &said);
+                self.core.log.append(refused).await?;
+                return Err(error.into());
+            }
+        };
         let (Some(one), true) = (analyzed.pop(), analyzed.is_empty()) else {
             return Err(Error::OneStatement);
         };
@@ -210,12 +225,19 @@ impl Broker {
             approved: None,
             now,
         };
+        let footprint = Footprint::describe(one.facts(), &view.catalog);
         let held = match policy::decide(&question, one) {
             Decision::Review(held) => held,
-            Decision::Deny(denial) => return Err(Error::Denied(denial)),
+            Decision::Deny(denial) => {
+                on_record.footprint = Some(footprint);
+                on_record.decision = Some(record::denied(&view.policy, &denial));
+                let refused =
+                    record::statement_refused(context, on_record, denial.sqlstate, &denial.message);
+                self.core.log.append(refused).await?;
+                return Err(Error::Denied(denial));
+            }
             Decision::Allow(_) => return Err(Error::NoReview),
         };
-        let footprint = Footprint::describe(held.facts(), &view.catalog);
         let text = scrub::statement(held.statement().text());
         let what = What {
             statement: Some(text.to_string()),
@@ -233,7 +255,7 @@ impl Broker {
             (held.demand(), binding),
         );
         let event = Event::new(
-            record::asked(subject, Some(database), ask.reason(), client),
+            context,
             Action::StatementHeld {
                 statement: event::Statement {
                     statement: text.to_string().into(),
@@ -457,6 +479,15 @@ fn approval(request: &Request, binding: &Binding) -> Approval {
             .iter()
             .filter_map(|given| given.max_rows)
             .min(),
+        given: request
+            .approvals
+            .iter()
+            .map(|given| Consent {
+                by: given.approver.clone(),
+                at: given.at,
+                max_rows: given.max_rows,
+            })
+            .collect(),
     }
 }
 

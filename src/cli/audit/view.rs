@@ -49,11 +49,7 @@ impl<'a> View<'a> {
 
     /// When it was recorded, to the second.
     pub(super) fn time(self) -> String {
-        let time = self.text("time");
-        match time.split_once('.') {
-            Some((seconds, _)) => format!("{seconds}Z"),
-            None => time,
-        }
+        self.str("time").map(seconds).unwrap_or_default()
     }
 
     /// Who did it, and on whose behalf.
@@ -95,6 +91,7 @@ impl<'a> View<'a> {
         parts.extend(self.outcome());
         parts.extend(self.decision());
         parts.extend(self.masked());
+        parts.extend(self.approvals());
         for (name, word) in [
             ("error", ""),
             ("note", ""),
@@ -145,6 +142,22 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Who agreed to it, when, and to how many rows.
+    fn approvals(self) -> Option<String> {
+        let given = self.0.get("approvals")?.as_array()?.iter();
+        let given = given.map(|consent| {
+            let text = |path: &str| consent.pointer(path).and_then(Value::as_str);
+            let name = text("/by/name").or_else(|| text("/by/sub")).unwrap_or("?");
+            let time = text("/at").map_or("?".to_owned(), seconds);
+            match consent.get("max_rows").and_then(Value::as_u64) {
+                Some(most) => format!("{name} at {time} for at most {most} rows"),
+                None => format!("{name} at {time}"),
+            }
+        });
+        let given: Vec<String> = given.collect();
+        (!given.is_empty()).then(|| format!("approved by {}", given.join(", ")))
+    }
+
     fn masked(self) -> Option<String> {
         let masked = self.0.get("masked")?.as_array()?;
         let names = masked.iter().map(|column| {
@@ -154,6 +167,14 @@ impl<'a> View<'a> {
         });
         let names: Vec<String> = names.take(8).collect();
         (!names.is_empty()).then(|| format!("masked {}", names.join(", ")))
+    }
+}
+
+/// A time without what is shorter than a second.
+fn seconds(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => time.to_owned(),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::broker;
 use crate::broker::place::View;
 use crate::broker::request::HeldStatement;
 use crate::broker::request::desk::Outcome;
-use crate::gateway::intent;
+use crate::gateway::intent::{self, Refused};
 use crate::gateway::judge::{self, Finding};
 use crate::gateway::relay::duplex::{self, Reading, Turn};
 use crate::gateway::relay::verdict::Stop;
@@ -33,37 +33,61 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         ask: &Ask,
         mut view: View,
     ) -> Result<Verdict, Stop> {
-        let copy_columns = judge::copy_columns_of(held.facts());
-        let refused = |fields: Fields| {
-            Verdict::Refused(Refusal {
-                fields,
-                copy_columns,
-            })
-        };
         let approval = match self.brought(&held).await? {
             Some(approval) => approval,
             None => {
                 let demand = held.demand();
                 let hold = patience(demand, ask.transaction);
                 if hold.is_zero() {
-                    return Ok(refused(ask_first(demand)));
+                    let fields = ask_first(demand);
+                    return Ok(self.turned_down((&held, ask, &view), None, fields).await);
                 }
                 match self.waited(&held, ask, &view, hold).await? {
                     Ok(approval) => approval,
-                    Err(fields) => return Ok(refused(fields)),
+                    Err((id, fields)) => {
+                        return Ok(self.turned_down((&held, ask, &view), id, fields).await);
+                    }
                 }
             }
         };
         view = self.view().await?;
         match self.find(ask, &mut view, Some(&approval)).await? {
             Some(Finding::Allowed(permits)) => self.permitted(permits, ask, &view).await,
-            Some(Finding::Denied(denied)) => Ok(Verdict::Refused(denied.refusal)),
-            Some(Finding::Unreadable(fields)) => Ok(refused(fields)),
+            Some(Finding::Denied(denied)) => self.denied(*denied, ask, &view).await,
+            Some(Finding::Unreadable(fields)) => {
+                let id = Some(approval.request);
+                Ok(self.turned_down((&held, ask, &view), id, fields).await)
+            }
             // Something it depends on is another than what was approved.
             Some(Finding::Review(_) | Finding::Preparable(_)) | None => {
-                Ok(refused(changed(&approval.request)))
+                let fields = changed(&approval.request);
+                let id = Some(approval.request);
+                Ok(self.turned_down((&held, ask, &view), id, fields).await)
             }
         }
+    }
+
+    /// Records that a statement that needs an approval does not run, and says so.
+    async fn turned_down(
+        &self,
+        (held, ask, view): (&Held, &Ask, &View),
+        request: Option<RequestId>,
+        fields: Fields,
+    ) -> Verdict {
+        let statement = on_record(held, ask, view);
+        let refused = Refused {
+            text: held.statement().text(),
+            purpose: Some(&ask.purpose),
+            footprint: statement.footprint,
+            decision: statement.decision,
+            request,
+            fields: &fields,
+        };
+        self.record_refusal(&refused).await;
+        Verdict::Refused(Refusal {
+            copy_columns: judge::copy_columns_of(held.facts()),
+            fields,
+        })
     }
 
     /// The approval the session brought along.
@@ -80,18 +104,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         ask: &Ask,
         view: &View,
         hold: Duration,
-    ) -> Result<Result<Approval, Fields>, Stop> {
+    ) -> Result<Result<Approval, (Option<RequestId>, Fields)>, Stop> {
         let demand = held.demand();
-        let statement = event::Statement {
-            statement: intent::private(held.statement().text()),
-            parameters: intent::parameters(&ask.purpose),
-            footprint: Some(Footprint::describe(held.facts(), &view.catalog)),
-            decision: Some(event::Decision {
-                outcome: event::Outcome::Review,
-                rule: Some(demand.rule.clone()),
-                policy: view.policy.hash().to_owned(),
-            }),
-        };
+        let statement = on_record(held, ask, view);
         let held = HeldStatement {
             attachment: &self.attachment,
             statement,
@@ -102,7 +117,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         };
         let mut waiting = match self.gateway.broker.hold(held).await {
             Ok(waiting) => waiting,
-            Err(error) => return Ok(Err(told(&error))),
+            Err(error) => return Ok(Err((None, told(&error)))),
         };
         let id = waiting.id().clone();
         self.key.forget();
@@ -115,7 +130,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 upstream: true,
             };
             tokio::select! {
-                outcome = waiting.outcome() => return Ok(settled(outcome, &id)),
+                outcome = waiting.outcome() => {
+                    return Ok(settled(outcome, &id).map_err(|fields| (Some(id), fields)));
+                }
                 turn = duplex::turn(&mut self.client, &mut self.upstream, reading) => match turn {
                     Turn::Progress => {
                         self.take_upstream()?;
@@ -130,10 +147,24 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                     }
                 }
                 () = self.drain.started() => return Err(End::Stopping.into()),
-                () = self.key.requested() => return Ok(Err(cancelled(&id))),
-                () = tokio::time::sleep_until(end) => return Ok(Err(expired(&id))),
+                () = self.key.requested() => return Ok(Err((Some(id.clone()), cancelled(&id)))),
+                () = tokio::time::sleep_until(end) => return Ok(Err((Some(id.clone()), expired(&id)))),
             }
         }
+    }
+}
+
+/// A statement that needs an approval, as the log is to have it.
+fn on_record(held: &Held, ask: &Ask, view: &View) -> event::Statement {
+    event::Statement {
+        statement: intent::private(held.statement().text()),
+        parameters: intent::parameters(&ask.purpose),
+        footprint: Some(Footprint::describe(held.facts(), &view.catalog)),
+        decision: Some(event::Decision {
+            outcome: event::Outcome::Review,
+            rule: Some(held.demand().rule.clone()),
+            policy: view.policy.hash().to_owned(),
+        }),
     }
 }
 

@@ -268,7 +268,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                         continue;
                     }
                     let next = self.client.framed.next_frame();
-                    let Some(frame) = next.map_err(session::Error::Client)? else {
+                    let Some(frame) = next.map_err(|error| self.unreadable(error))? else {
                         break;
                     };
                     self.session.client(frame, &mut self.out)?;
@@ -321,6 +321,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 Act::Finished(report) => self.report(*report),
                 Act::CancelUpstream => self.cancel_upstream(),
                 Act::Shown(shown) => self.budget.shown().merge(&shown),
+                Act::Refused(unasked) => self.unasked(&unasked),
             }
         }
     }

@@ -2,10 +2,16 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::audit::event::footprint::Footprint;
 use crate::audit::event::{Action, Ran};
 use crate::audit::scrub;
+use crate::gateway::intent::Refused;
 use crate::gateway::relay::Relay;
+use crate::gateway::session;
 use crate::gateway::session::run::{Outcome, Report};
+use crate::gateway::session::verdict::Unasked;
+use crate::sql::footprint::Kind;
+use crate::wire;
 use crate::wire::error::Fields;
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
@@ -18,6 +24,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             rows: rows(&report),
             bytes: report.sent.bytes,
             micros: u64::try_from(report.took.as_micros()).unwrap_or(u64::MAX),
+            request: report.request,
+            approvals: report.approvals,
             masked: report.masked,
             transcript: report.transcript,
         };
@@ -41,6 +49,36 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             },
         };
         self.record(action);
+    }
+
+    /// Records what was refused before anybody could be asked about it.
+    pub(super) fn unasked(&self, unasked: &Unasked) {
+        self.gateway.metrics.refused();
+        let footprint = unasked.function.map(|oid| {
+            let view = self.attachment.session.place().view();
+            let name = view.and_then(|view| {
+                let function = view.catalog.functions.get(&oid)?;
+                Some(function.name.to_string())
+            });
+            let mut footprint = Footprint::of_kind(Kind::Call);
+            footprint.functions = vec![name.unwrap_or_else(|| format!("function {oid}"))];
+            footprint
+        });
+        let refused = Refused {
+            text: &unasked.text,
+            purpose: None,
+            footprint,
+            decision: None,
+            request: None,
+            fields: &unasked.fields,
+        };
+        self.record(refused.to_action());
+    }
+
+    /// Records that the client sent what is no message, or is longer than any may be.
+    pub(super) fn unreadable(&self, error: wire::error::Error) -> session::Error {
+        self.unasked(&Unasked::unframed(&error));
+        session::Error::Client(error)
     }
 }
 

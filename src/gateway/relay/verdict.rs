@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::audit::event::Event;
+use crate::audit::event::footprint::Footprint;
 use crate::broker::place::View;
 use crate::gateway::cache;
-use crate::gateway::intent::{self, Intent};
+use crate::gateway::intent::{self, Intent, Refused};
 use crate::gateway::judge::{self, Asker, Denied, Finding, Moment};
 use crate::gateway::relay::scope::{self, Look};
 use crate::gateway::relay::{End, Relay};
@@ -29,8 +31,10 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// What stops an answer: an error for the client, or the end.
 pub(super) enum Stop {
-    /// The client is told.
+    /// The client is told, and it is recorded.
     Told(Box<Fields>),
+    /// The client is told; there is no log to record it in.
+    Unrecorded,
     /// The connection ends.
     End(End),
 }
@@ -57,8 +61,42 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         };
         match answered {
             Ok(verdict) => Ok(verdict),
-            Err(Stop::Told(fields)) => Ok(Verdict::Refused((*fields).into())),
+            Err(Stop::Told(fields)) => {
+                let refused = Refused {
+                    text: &self.text_of(&ask.purpose),
+                    purpose: Some(&ask.purpose),
+                    footprint: None,
+                    decision: None,
+                    request: None,
+                    fields: &fields,
+                };
+                self.record_refusal(&refused).await;
+                Ok(Verdict::Refused((*fields).into()))
+            }
+            Err(Stop::Unrecorded) => Ok(Verdict::Refused(reply::unrecorded().into())),
             Err(Stop::End(end)) => Err(end),
+        }
+    }
+
+    fn text_of(&self, purpose: &Purpose) -> String {
+        match purpose {
+            Purpose::Again(run) => {
+                let run = self.session.run(*run);
+                run.map_or("", |run| run.intent().permit().statement().text())
+            }
+            other => intent::text_of(other),
+        }
+        .to_owned()
+    }
+
+    /// Records that something was refused. It is refused all the same when that can't be recorded; then it is recorded as soon as it can.
+    pub(super) async fn record_refusal(&self, refused: &Refused<'_>) {
+        self.gateway.metrics.refused();
+        let log = self.gateway.broker.log();
+        let event = Event::new((*self.context).clone(), refused.to_action());
+        if let Err(error) = log.append(event.clone()).await {
+            tracing::error!(%error, "a refusal could not be recorded");
+            log.enqueue(event).ok();
         }
     }
 
@@ -71,7 +109,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             Finding::Allowed(permits) => self.permitted(permits, ask, &view).await,
             Finding::Preparable(facts) => Ok(Verdict::Prepared(facts)),
             Finding::Denied(denied) => self.denied(*denied, ask, &view).await,
-            Finding::Unreadable(fields) => Ok(Verdict::Refused(fields.into())),
+            Finding::Unreadable(fields) => Err(fields.into()),
             Finding::Review(held) => match ask.settled {
                 Settled::No => Ok(Verdict::Settle),
                 Settled::Yes => self.review(*held, ask, view).await,
@@ -259,7 +297,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         let recorded = self.gateway.broker.log().record(intent).await;
         let recorded = recorded.map_err(|error| {
             tracing::error!(%error, "an intent could not be recorded; nothing runs");
-            Stop::from(reply::unrecorded())
+            Stop::Unrecorded
         })?;
         self.gateway.metrics.intended();
         let lens = Lens {
@@ -276,21 +314,22 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         Ok(Run::new(recorded, lens, decided))
     }
 
-    async fn denied(&mut self, denied: Denied, ask: &Ask, view: &View) -> Result<Verdict, Stop> {
-        self.gateway.metrics.refused();
+    pub(super) async fn denied(
+        &mut self,
+        denied: Denied,
+        ask: &Ask,
+        view: &View,
+    ) -> Result<Verdict, Stop> {
         let analyzed = &denied.analyzed;
-        let event = intent::refused(
-            &self.context,
-            analyzed.statement().text(),
-            &ask.purpose,
-            &denied.denial,
-            Some((analyzed.facts(), &view.catalog)),
-            view.policy.hash(),
-        );
-        // It is refused all the same when that can't be recorded.
-        if let Err(error) = self.gateway.broker.log().append(event).await {
-            tracing::error!(%error, "a refusal could not be recorded");
-        }
+        let refused = Refused {
+            text: analyzed.statement().text(),
+            purpose: Some(&ask.purpose),
+            footprint: Some(Footprint::describe(analyzed.facts(), &view.catalog)),
+            decision: Some(intent::denial(&denied.denial, view.policy.hash())),
+            request: None,
+            fields: &denied.refusal.fields,
+        };
+        self.record_refusal(&refused).await;
         Ok(Verdict::Refused(denied.refusal))
     }
 
@@ -342,7 +381,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 Ok(Verdict::Renewed(Box::new(run)))
             }
             Finding::Denied(denied) => self.denied(*denied, &ask, &view).await,
-            Finding::Unreadable(fields) => Ok(Verdict::Refused(fields.into())),
+            Finding::Unreadable(fields) => Err(fields.into()),
             // The policy has changed since: it must be asked for anew.
             Finding::Review(_) | Finding::Preparable(_) => Err(reply::changed_meanwhile().into()),
         }

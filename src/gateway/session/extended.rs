@@ -18,6 +18,33 @@ use crate::wire::frame::Frame;
 use crate::wire::frontend::{Message, Target};
 
 impl Session {
+    /// Whether a message is about a name whose meaning is not certain before the upstream has answered.
+    pub(super) fn must_wait(&self, message: &Message<'_>) -> bool {
+        if self.ledger.is_empty() {
+            return false;
+        }
+        let ledger = &self.ledger;
+        let statement = |name: &str| ledger.is_uncertain(|undo| undo.is_statement(name));
+        let portal = |name: &str| ledger.is_uncertain(|undo| undo.is_portal(name));
+        let (names, uncertain) = match message {
+            Message::Parse { .. } | Message::Close(_) => (true, false),
+            Message::Bind { statement: of, .. } => (true, statement(of)),
+            Message::Execute { portal: of, .. } => (true, portal(of)),
+            Message::Describe(Target::Statement(of)) => (true, statement(of)),
+            Message::Describe(Target::Portal(of)) => (true, portal(of)),
+            Message::Query { .. }
+            | Message::Flush
+            | Message::Sync
+            | Message::CopyData(_)
+            | Message::CopyDone
+            | Message::CopyFail { .. }
+            | Message::FunctionCall(_)
+            | Message::Password(_)
+            | Message::Terminate => (false, false),
+        };
+        uncertain || (names && self.state.is_changing())
+    }
+
     pub(super) fn parse(
         &mut self,
         name: String,

@@ -23,19 +23,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::gateway::reply;
 use crate::gateway::session::ledger::{Ledger, Owed};
 use crate::gateway::session::names::{Ended, Names, Portal, Prepared, Undo};
 use crate::gateway::session::run::{Outcome, Report, Run, RunId};
 use crate::gateway::session::state::State;
-use crate::gateway::session::verdict::{Ask, Refusal, Settled, Transaction, Verdict};
+use crate::gateway::session::verdict::{Ask, Refusal, Settled, Transaction, Unasked, Verdict};
 use crate::policy::Shown;
 use crate::sql::footprint::Kind;
 use crate::wire;
 use crate::wire::backend::TransactionStatus;
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
-use crate::wire::frontend::{self, Message, Target};
+use crate::wire::frontend::{self, Message};
 
 /// Bytes of transcripts that statements of one connection may hold before their ends: a client may open any number of portals.
 const MOST_KEPT: usize = 4 * 1024 * 1024;
@@ -96,6 +95,8 @@ pub enum Act {
     CancelUpstream,
     /// Remember the masked values that were shown.
     Shown(Shown),
+    /// Record that something was refused that nobody could be asked about.
+    Refused(Box<Unasked>),
 }
 
 /// The machine.
@@ -332,7 +333,11 @@ impl Session {
     }
 
     fn ready(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
-        let message = Message::decode(frame).map_err(Error::Client)?;
+        let message = Message::decode(frame).map_err(|error| {
+            let refused = Box::new(Unasked::unreadable(frame, &error));
+            out.acts.push(Act::Refused(refused));
+            Error::Client(error)
+        })?;
         if self.must_wait(&message) {
             if self.ledger.needs_flush() {
                 send(&Message::Flush, out);
@@ -362,38 +367,15 @@ impl Session {
             Message::Sync => self.sync(frame, out),
             // The rest of a COPY that has failed: PostgreSQL drops it, too.
             Message::CopyData(_) | Message::CopyDone | Message::CopyFail { .. } => {}
-            Message::FunctionCall(_) => self.refuse_query(reply::function_call(), out),
+            Message::FunctionCall(body) => {
+                let refused = Unasked::function_call(body);
+                self.refuse_query(refused.fields.clone(), out);
+                out.acts.push(Act::Refused(Box::new(refused)));
+            }
             Message::Password(_) => return Err(Error::ClientMessage(frame.kind())),
             Message::Terminate => self.mode = Mode::Closed,
         }
         Ok(())
-    }
-
-    /// Whether a message is about a name whose meaning is not certain before the upstream has answered.
-    fn must_wait(&self, message: &Message<'_>) -> bool {
-        if self.ledger.is_empty() {
-            return false;
-        }
-        let ledger = &self.ledger;
-        let statement = |name: &str| ledger.is_uncertain(|undo| undo.is_statement(name));
-        let portal = |name: &str| ledger.is_uncertain(|undo| undo.is_portal(name));
-        let (names, uncertain) = match message {
-            Message::Parse { .. } | Message::Close(_) => (true, false),
-            Message::Bind { statement: of, .. } => (true, statement(of)),
-            Message::Execute { portal: of, .. } => (true, portal(of)),
-            Message::Describe(Target::Statement(of)) => (true, statement(of)),
-            Message::Describe(Target::Portal(of)) => (true, portal(of)),
-            Message::Query { .. }
-            | Message::Flush
-            | Message::Sync
-            | Message::CopyData(_)
-            | Message::CopyDone
-            | Message::CopyFail { .. }
-            | Message::FunctionCall(_)
-            | Message::Password(_)
-            | Message::Terminate => (false, false),
-        };
-        uncertain || (names && self.state.is_changing())
     }
 
     /// Goes on with the message that had to wait.

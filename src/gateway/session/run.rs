@@ -11,6 +11,7 @@ use crate::gateway::intent::Intent;
 use crate::gateway::reply::{self, ForClient};
 use crate::mask::copy::Lines;
 use crate::mask::{Keys, Plan, Terms};
+use crate::model::session::RequestId;
 use crate::model::subject::Subject;
 use crate::policy::{Guarded, Protection, Shown};
 use crate::sql::catalog::Catalog;
@@ -148,6 +149,10 @@ pub struct Report {
     pub sent: Sent,
     /// How long it took.
     pub took: Duration,
+    /// The review that allowed it.
+    pub request: Option<RequestId>,
+    /// Who agreed to it.
+    pub approvals: Vec<event::Consent>,
     /// What was masked, with how many values.
     pub masked: Vec<event::Masked>,
     /// What the client saw.
@@ -215,6 +220,13 @@ impl Run {
     /// Whether it is a `COPY` of such a format.
     fn copies(&self, such: impl FnOnce(&CopyFormat) -> bool) -> bool {
         self.facts().copy.as_ref().is_some_and(such)
+    }
+
+    /// The review that allowed it.
+    #[must_use]
+    pub fn request(&self) -> Option<&RequestId> {
+        let approval = self.intent().permit().approval();
+        approval.map(|approval| &approval.request)
     }
 
     /// Whether it is a `COPY … FROM STDIN`.
@@ -499,6 +511,8 @@ impl Run {
             outcome,
             sent: self.sent,
             took: self.since_start(now),
+            request: self.request().cloned(),
+            approvals: self.intent().approvals(),
             masked,
             transcript: self.recorder.finish(),
         })

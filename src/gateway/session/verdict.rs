@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::gateway::reply;
 use crate::gateway::session::run::{Run, RunId};
 use crate::sql::footprint::Facts;
+use crate::wire;
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
+use crate::wire::frontend;
 
 /// A question: may this go to the upstream?
 #[derive(Debug, Clone)]
@@ -105,6 +108,55 @@ impl From<Fields> for Refusal {
         Self {
             fields,
             copy_columns: None,
+        }
+    }
+}
+
+/// Something of the client's that was refused before it could be read as a statement.
+#[derive(Debug)]
+pub struct Unasked {
+    /// Its text, as far as there is one.
+    pub text: String,
+    /// The function that was called by its number.
+    pub function: Option<u32>,
+    /// What the client is told.
+    pub fields: Fields,
+}
+
+impl Unasked {
+    /// A message that can't be read.
+    #[must_use]
+    pub fn unreadable(frame: &Frame, error: &wire::error::Error) -> Self {
+        let mut parts = frame.body().split(|byte| *byte == 0);
+        let text = match frame.kind() {
+            frontend::kind::QUERY => parts.next(),
+            frontend::kind::PARSE => parts.nth(1),
+            _ => None,
+        };
+        Self {
+            text: String::from_utf8_lossy(text.unwrap_or_default()).into_owned(),
+            function: None,
+            fields: reply::ForClient::fields(error),
+        }
+    }
+
+    /// Bytes that are no message, or too many of them.
+    #[must_use]
+    pub fn unframed(error: &wire::error::Error) -> Self {
+        Self {
+            text: String::new(),
+            function: None,
+            fields: reply::ForClient::fields(error),
+        }
+    }
+
+    /// A function that is called by its number.
+    #[must_use]
+    pub fn function_call(body: &[u8]) -> Self {
+        Self {
+            text: String::new(),
+            function: body.first_chunk().copied().map(u32::from_be_bytes),
+            fields: reply::function_call(),
         }
     }
 }

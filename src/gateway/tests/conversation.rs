@@ -1,8 +1,9 @@
 //! The session machine, message by message: the longer conversations.
 
-use crate::gateway::session::Outbox;
+use crate::gateway::session::{Act, Outbox, Session};
 use crate::gateway::tests::session::check;
 use crate::gateway::tests::world::{POLICY, World, client, server};
+use crate::wire::frame::Frame;
 
 #[test]
 fn copy_data_passes_and_sync_within_it_is_ignored() {
@@ -129,12 +130,41 @@ fn a_refused_copy_behind_something_that_fails_never_begins() {
 }
 
 #[test]
-fn a_function_call_is_refused() {
-    check(
+fn a_function_call_is_refused_and_recorded() {
+    let mut world = World::new();
+    world.play(
         "> F
          down E 0A000 dbgate does not pass on function calls of the fast-path protocol
          down Z I",
     );
+    assert_eq!(world.refused, [" 0A000"]);
+}
+
+#[test]
+fn a_statement_that_is_no_text_is_refused_and_recorded() {
+    let mut frames = Vec::new();
+    for (kind, body) in [
+        (b'Q', &b"select 'caf\xe9'\0"[..]),
+        (b'P', b"name\0select 'caf\xe9'\0\0\0"),
+        (b'B', b"\xff\0\0\0\0\0\0\0\0"),
+    ] {
+        frames.push(Frame::new(kind, body).unwrap());
+    }
+    let mut refused = Vec::new();
+    for frame in frames {
+        let mut session = Session::new("lease");
+        let mut out = Outbox::default();
+        assert!(session.client(frame, &mut out).is_err());
+        assert!(out.upstream.is_empty());
+        for act in out.acts {
+            let Act::Refused(unasked) = act else {
+                panic!("{act:?}");
+            };
+            refused.push(format!("{} {}", unasked.text, unasked.fields.code));
+        }
+    }
+    let text = "select 'caf\u{fffd}' 22021";
+    assert_eq!(refused, [text, text, " 22021"]);
 }
 
 #[test]

@@ -72,6 +72,8 @@ pub(super) struct World {
     _directory: tempfile::TempDir,
     runtime: tokio::runtime::Runtime,
     pub(super) finished: Vec<String>,
+    /// What was refused before anybody was asked.
+    pub(super) refused: Vec<String>,
     /// What the clients saw of what is finished, without the times.
     pub(super) transcripts: Vec<String>,
 }
@@ -127,6 +129,7 @@ impl World {
                 .build()
                 .unwrap(),
             finished: Vec::new(),
+            refused: Vec::new(),
             transcripts: Vec::new(),
         }
     }
@@ -153,6 +156,10 @@ impl World {
                 match act {
                     Act::CancelUpstream => up.push("cancel".to_owned()),
                     Act::Shown(_) => {}
+                    Act::Refused(refused) => {
+                        let code = &refused.fields.code;
+                        self.refused.push(format!("{} {code}", refused.text));
+                    }
                     Act::Finished(report) => {
                         let seen = report.transcript.as_ref().and_then(Private::text);
                         self.transcripts.push(timeless(seen.unwrap_or_default()));

@@ -74,6 +74,19 @@ pub struct Approval {
     pub binding: Binding,
     /// The most rows they agreed to.
     pub max_rows: Option<u64>,
+    /// Who agreed, oldest first.
+    pub given: Vec<Consent>,
+}
+
+/// One person's yes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consent {
+    /// Whose.
+    pub by: Subject,
+    /// When.
+    pub at: Timestamp,
+    /// The most rows they agreed to.
+    pub max_rows: Option<u64>,
 }
 
 /// The answer.
@@ -105,7 +118,7 @@ pub fn decide(question: &Question<'_>, analyzed: Analyzed) -> Decision {
                     (Some(limit), Some(agreed)) => Some(limit.min(agreed)),
                     (limit, agreed) => limit.or(agreed),
                 };
-                approval = Some(given.request.clone());
+                approval = Some(given.clone());
             }
             Some(_) | None => {
                 return Decision::Review(Box::new(Held {

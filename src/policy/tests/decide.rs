@@ -197,11 +197,15 @@ fn an_approval_is_good_for_what_was_approved_and_nothing_else() {
         request: "r0123456789ab".parse().unwrap(),
         binding: held.binding().clone(),
         max_rows: Some(3),
+        given: Vec::new(),
     });
     let Decision::Allow(permit) = shop.decide(sql) else {
         panic!("it was approved");
     };
-    assert_eq!(permit.approval().unwrap().to_string(), "r0123456789ab");
+    assert_eq!(
+        permit.approval().unwrap().request.to_string(),
+        "r0123456789ab"
+    );
     assert_eq!(permit.limits().rows, Some(3));
     shop.check(
         "
@@ -225,6 +229,7 @@ fn an_approval_lifts_no_limit() {
         request: "r0123456789ab".parse().unwrap(),
         binding: held.binding().clone(),
         max_rows: Some(1_000),
+        given: Vec::new(),
     });
     let Decision::Allow(permit) = shop.decide(sql) else {
         panic!("it was approved");

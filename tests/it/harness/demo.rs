@@ -116,6 +116,30 @@ impl Session {
 
     /// TLS that trusts the demo.
     pub(crate) fn tls(&self) -> tokio_postgres_rustls::MakeRustlsConnect {
+        tokio_postgres_rustls::MakeRustlsConnect::new(self.trust())
+    }
+
+    /// The gateway behind its TLS, for those who speak the protocol by themselves.
+    pub(crate) async fn dial(&self) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let host = text(&self.0["host"]).to_owned();
+        let port = u16::try_from(self.0["port"].as_u64().unwrap()).unwrap();
+        let mut stream = tokio::net::TcpStream::connect((host.as_str(), port))
+            .await
+            .unwrap();
+        stream
+            .write_all(b"\0\0\0\x08\x04\xd2\x16\x2f")
+            .await
+            .unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'S');
+        let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(self.trust()));
+        connector
+            .connect(host.try_into().unwrap(), stream)
+            .await
+            .unwrap()
+    }
+
+    fn trust(&self) -> rustls::ClientConfig {
         use rustls::pki_types::CertificateDer;
         use rustls::pki_types::pem::PemObject as _;
         let mut roots = rustls::RootCertStore::empty();
@@ -124,12 +148,11 @@ impl Session {
             .add(CertificateDer::from_pem_file(file).unwrap())
             .unwrap();
         let provider = rustls::crypto::aws_lc_rs::default_provider();
-        let config = rustls::ClientConfig::builder_with_provider(provider.into())
+        rustls::ClientConfig::builder_with_provider(provider.into())
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots)
-            .with_no_client_auth();
-        tokio_postgres_rustls::MakeRustlsConnect::new(config)
+            .with_no_client_auth()
     }
 }
 
