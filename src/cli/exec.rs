@@ -15,7 +15,7 @@ use crate::model::name::DatabaseName;
 use crate::model::time::parse_span;
 use crate::remote::broker::Broker;
 use crate::remote::pg::Connection;
-use crate::shell::drive::{self, Driver, Ends, Outcome};
+use crate::shell::drive::{self, Driver, Ends, Outcome, Stop};
 use crate::shell::render::{Book, Form, Style};
 use crate::shell::report::{self, Place};
 use crate::shell::screen::Screen;
@@ -36,6 +36,10 @@ Examples:
 
 Statements run one after the other, each on its own unless the SQL begins a transaction or
 --single-transaction is given. The first error ends it: exit code 1, or 3 when the policy refused."
+)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
 )]
 pub struct Args {
     /// The database's name, as `dbgate ls` shows it
@@ -257,11 +261,10 @@ impl Run<'_> {
             drive::Error::Io(error) => Error::from(error),
             drive::Error::Interrupted => Error::told(Kind::Signal(2)),
         })?;
-        if outcome.interrupted {
-            return Err(Error::new(Kind::Signal(2), "canceled"));
-        }
-        if outcome.gave_up {
-            return Err(self.file_request(sql).await);
+        match outcome.stopped {
+            Some(Stop::Interrupted) => return Err(Error::new(Kind::Signal(2), "canceled")),
+            Some(Stop::GaveUp) => return Err(self.file_request(sql).await),
+            None => {}
         }
         match &outcome.failure {
             None => {

@@ -16,6 +16,10 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// Show what waits for an approval: yours, and what you may decide
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(crate) struct Args {
     /// One request, with all there is to know about it
     #[arg(value_name = "ID")]

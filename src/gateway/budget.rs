@@ -20,8 +20,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The budgets of all sessions.
 #[derive(Debug, Default)]
 pub struct Budgets {
-    by_session: Mutex<HashMap<SessionId, (Weak<Session>, Arc<Budget>)>>,
+    by_session: Mutex<HashMap<SessionId, Entry>>,
 }
+
+/// A budget, for as long as its session is there.
+type Entry = (Weak<Session>, Arc<Budget>);
 
 /// What one session has used up.
 #[derive(Debug, Default)]

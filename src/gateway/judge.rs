@@ -36,7 +36,7 @@ pub struct Moment {
     pub now: Timestamp,
 }
 
-/// Who asks, for as long as the connection lasts.
+/// Who asks, and by whose leave.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker<'a> {
     /// Who.
@@ -51,6 +51,8 @@ pub struct Asker<'a> {
     pub approved: bool,
     /// The masked values it was shown.
     pub shown: &'a Shown,
+    /// What was approved for this statement.
+    pub approval: Option<&'a Approval>,
 }
 
 /// What came out.
@@ -151,7 +153,6 @@ pub fn judge(
     state: &State,
     moment: &Moment,
     asker: &Asker<'_>,
-    approved: Option<&Approval>,
 ) -> Finding {
     let parameters = parameters(&ask.purpose);
     let question = Question {
@@ -167,7 +168,7 @@ pub fn judge(
             shown: asker.shown,
         },
         parameters: &parameters,
-        approved,
+        approved: asker.approval,
         now: moment.now,
     };
     let copy_columns = copy_columns(&analyzed);

@@ -296,12 +296,13 @@ pub fn scrubbed(fields: &Fields) -> Fields {
 
 /// A report of the upstream as it may be passed on: bounded, without the internals of functions.
 pub fn clipped(mut fields: Fields) -> Fields {
+    let content = &mut *fields;
     for text in [
-        Some(&mut fields.message),
-        fields.detail.as_mut(),
-        fields.hint.as_mut(),
-        fields.context.as_mut(),
-        fields.internal_query.as_mut(),
+        Some(&mut content.message),
+        content.detail.as_mut(),
+        content.hint.as_mut(),
+        content.context.as_mut(),
+        content.internal_query.as_mut(),
     ]
     .into_iter()
     .flatten()

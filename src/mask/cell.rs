@@ -32,7 +32,7 @@ enum Action {
 enum Computed {
     Partial { first: usize, last: usize },
     Email,
-    Token(hmac::Key),
+    Token(Box<hmac::Key>),
     Bucket(u64),
     Truncate(Unit),
 }
@@ -166,7 +166,7 @@ fn action(mask: &Mask, kind: Type, format: Format, keys: &Keys) -> Action {
         }),
         Mask::Email => on_text(Computed::Email),
         Mask::Token { key, scope } => {
-            Action::Compute(kind, Computed::Token(keys.derive(key, *scope)))
+            Action::Compute(kind, Computed::Token(Box::new(keys.derive(key, *scope))))
         }
         Mask::Bucket { size } => Action::Compute(kind, Computed::Bucket(*size)),
         Mask::Truncate { unit } => Action::Compute(kind, Computed::Truncate(*unit)),

@@ -132,19 +132,7 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
     let gateway = advertised(&config, address);
     let mut registry = Registry::with_prefix("dbgate");
     broker::metrics::register(&broker, &mut registry);
-    let secret = gateway::secret::open(&config.data_dir, &*surroundings.entropy);
-    let options = gateway::Options {
-        broker: Arc::clone(&broker),
-        binding: tls.binding().clone(),
-        plain_text: config.listen.plain_text,
-        handshake: config.limits.handshake,
-        entropy: Arc::clone(&surroundings.entropy),
-        secret: secret.map_err(|source| Error::Read {
-            path: config.data_dir.join("mask.key"),
-            source,
-        })?,
-        transcript: targets::transcript(&config),
-    };
+    let options = gate(&config, surroundings, &broker, &tls)?;
     let gate = Arc::new(gateway::Gateway::new(options, &mut registry));
     let api = Arc::new(api::State {
         broker: Arc::clone(&broker),
@@ -176,6 +164,28 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
         drain,
         patience: config.limits.drain,
         tasks,
+    })
+}
+
+/// What the gateway is made of.
+fn gate(
+    config: &Config,
+    surroundings: &Surroundings,
+    broker: &Arc<Broker>,
+    tls: &net::tls::Server,
+) -> Result<gateway::Options, Error> {
+    let secret = gateway::secret::open(&config.data_dir, &*surroundings.entropy);
+    Ok(gateway::Options {
+        broker: Arc::clone(broker),
+        binding: tls.binding().clone(),
+        plain_text: config.listen.plain_text,
+        handshake: config.limits.handshake,
+        entropy: Arc::clone(&surroundings.entropy),
+        secret: secret.map_err(|source| Error::Read {
+            path: config.data_dir.join("mask.key"),
+            source,
+        })?,
+        transcript: targets::transcript(config),
     })
 }
 

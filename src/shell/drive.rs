@@ -36,6 +36,15 @@ pub enum Error {
     Interrupted,
 }
 
+/// Why a statement was canceled from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Ctrl-C was pressed.
+    Interrupted,
+    /// The patience for an approval ran out.
+    GaveUp,
+}
+
 /// What a statement string came to.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -43,10 +52,8 @@ pub struct Outcome {
     pub failure: Option<Box<Fields>>,
     /// The request it waited for, or still waits for.
     pub request: Option<String>,
-    /// Whether Ctrl-C was pressed.
-    pub interrupted: bool,
-    /// Whether the patience for an approval ran out.
-    pub gave_up: bool,
+    /// Why it was canceled from here.
+    pub stopped: Option<Stop>,
     /// The last command tag.
     pub tag: String,
 }
@@ -67,6 +74,13 @@ pub struct Driver {
     interrupts: Signal,
     /// How long a statement may wait for an approval; `None` is until somebody presses Ctrl-C.
     pub patience: Option<Duration>,
+}
+
+/// What one run works with.
+struct Job<'a, 'b> {
+    book: &'a mut Book<Screen>,
+    ends: Ends<'b>,
+    outcome: Outcome,
 }
 
 /// The cancel that was asked for.
@@ -100,13 +114,16 @@ impl Driver {
         connection: &mut Connection,
         sql: &str,
         book: &mut Book<Screen>,
-        mut ends: Ends<'_>,
+        ends: Ends<'_>,
     ) -> Result<Outcome, Error> {
-        let mut outcome = Outcome::default();
-        let result = self
-            .follow(connection, sql, book, &mut ends, &mut outcome)
-            .await;
-        book.out().still();
+        let mut job = Job {
+            book,
+            ends,
+            outcome: Outcome::default(),
+        };
+        let result = self.follow(connection, sql, &mut job).await;
+        job.book.out().still();
+        let outcome = job.outcome;
         match result {
             // The server said why before it closed the connection.
             Err(Error::Connection(pg::Error::Lost(_))) if outcome.failure.is_some() => Ok(outcome),
@@ -119,31 +136,29 @@ impl Driver {
         &mut self,
         connection: &mut Connection,
         sql: &str,
-        book: &mut Book<Screen>,
-        ends: &mut Ends<'_>,
-        outcome: &mut Outcome,
+        job: &mut Job<'_, '_>,
     ) -> Result<(), Error> {
         connection.query(sql).await?;
-        book.out().spin("Running");
+        job.book.out().spin("Running");
         let mut cancelled: Option<Cancelled> = None;
         let mut deadline: Option<Instant> = None;
         loop {
             let event = match connection.pending().await? {
                 Some(event) => event,
                 None => {
-                    book.out().flush()?;
+                    job.book.out().flush()?;
                     let limit = cancelled.as_ref().map(|cancel| cancel.at + GRACE);
                     tokio::select! {
                         event = connection.next() => event?,
                         _ = self.interrupts.recv() => {
-                            outcome.interrupted = true;
-                            cancel(connection, book, &mut cancelled)?;
+                            job.outcome.stopped = Some(Stop::Interrupted);
+                            cancel(connection, job.book, &mut cancelled)?;
                             continue;
                         }
                         () = until(deadline) => {
-                            outcome.gave_up = true;
+                            job.outcome.stopped = Some(Stop::GaveUp);
                             deadline = None;
-                            cancel(connection, book, &mut cancelled)?;
+                            cancel(connection, job.book, &mut cancelled)?;
                             continue;
                         }
                         () = until(limit) => return Err(Error::Interrupted),
@@ -153,13 +168,13 @@ impl Driver {
             if let Event::Notice(fields) = &event
                 && let Some(request) = waits_for(fields)
             {
-                outcome.request = Some(request);
+                job.outcome.request = Some(request);
                 deadline = self.patience.map(|patience| Instant::now() + patience);
             }
             if !matches!(event, Event::Notice(_)) {
                 deadline = None;
             }
-            if self.take(event, connection, book, ends, outcome).await? {
+            if self.take(event, connection, job).await? {
                 return Ok(());
             }
         }
@@ -170,52 +185,51 @@ impl Driver {
         &mut self,
         event: Event,
         connection: &mut Connection,
-        book: &mut Book<Screen>,
-        ends: &mut Ends<'_>,
-        outcome: &mut Outcome,
+        job: &mut Job<'_, '_>,
     ) -> Result<bool, Error> {
         match event {
-            Event::Columns(fields) => book.begin(&fields)?,
+            Event::Columns(fields) => job.book.begin(&fields)?,
             Event::Row(row) => {
-                book.row(&row)?;
-                if book.rows().is_multiple_of(1000) {
-                    let text = format!("{} rows", book.rows());
-                    book.out().spin_on(&text);
+                job.book.row(&row)?;
+                if job.book.rows().is_multiple_of(1000) {
+                    let text = format!("{} rows", job.book.rows());
+                    job.book.out().spin_on(&text);
                 }
             }
             Event::Complete(tag) => {
-                let rows = book.end(&tag)?;
-                if ends.hush {
-                    outcome.tag = tag;
+                let rows = job.book.end(&tag)?;
+                if job.ends.hush {
+                    job.outcome.tag = tag;
                     return Ok(false);
                 }
                 if let Some(rows) = rows
-                    && book.out().looks().out_terminal
+                    && job.book.out().looks().out_terminal
                 {
                     let text = if rows == 1 {
                         "(1 row)".to_owned()
                     } else {
                         format!("({rows} rows)")
                     };
-                    book.out().say(&text)?;
+                    job.book.out().say(&text)?;
                 } else if !tag.starts_with("SELECT") {
-                    book.out().say(&tag)?;
+                    job.book.out().say(&tag)?;
                 }
-                outcome.tag = tag;
+                job.outcome.tag = tag;
             }
             Event::Empty | Event::CopyDone | Event::CopyOut => {}
             Event::Notice(fields) => match Origin::of(&fields) {
-                Some(Origin::Masked) => book.mark(origin::masked_columns(&fields)),
-                _ => report::notice(book.out(), &fields)?,
+                Some(Origin::Masked) => job.book.mark(origin::masked_columns(&fields)),
+                _ => report::notice(job.book.out(), &fields)?,
             },
             Event::Failed(fields) => {
-                book.cut()?;
-                outcome.failure = Some(fields);
+                job.book.cut()?;
+                job.outcome.failure = Some(fields);
             }
-            Event::CopyIn => self.copy_in(connection, ends, outcome).await?,
-            Event::CopyData(frame) => copy_out(book, ends, &frame)?,
+            Event::CopyIn => self.copy_in(connection, job).await?,
+            Event::CopyData(frame) => copy_out(job, &frame)?,
             Event::Notification(channel, payload) => {
-                book.out()
+                job.book
+                    .out()
                     .say(&format!("notification on `{channel}`: {payload}"))?;
             }
             Event::Ready(_) => return Ok(true),
@@ -229,10 +243,9 @@ impl Driver {
     async fn copy_in(
         &mut self,
         connection: &mut Connection,
-        ends: &mut Ends<'_>,
-        outcome: &mut Outcome,
+        job: &mut Job<'_, '_>,
     ) -> Result<(), Error> {
-        let Some(mut source) = ends.source.take() else {
+        let Some(mut source) = job.ends.source.take() else {
             connection
                 .copy_end(Some("there is no data to read"))
                 .await?;
@@ -243,7 +256,7 @@ impl Driver {
             let read = tokio::select! {
                 read = source.read(&mut chunk) => read,
                 _ = self.interrupts.recv() => {
-                    outcome.interrupted = true;
+                    job.outcome.stopped = Some(Stop::Interrupted);
                     return Ok(connection.copy_end(Some("canceled by the user")).await?);
                 }
             };
@@ -260,7 +273,7 @@ impl Driver {
                 }
             }
             if let Some(Event::Failed(fields)) = connection.pending().await? {
-                outcome.failure = Some(fields);
+                job.outcome.failure = Some(fields);
                 return Ok(connection
                     .copy_end(Some("the server has refused it"))
                     .await?);
@@ -318,10 +331,10 @@ fn waits_for(fields: &Fields) -> Option<String> {
         .map(ToOwned::to_owned)
 }
 
-fn copy_out(book: &mut Book<Screen>, ends: &mut Ends<'_>, frame: &Frame) -> io::Result<()> {
-    match &mut ends.sink {
+fn copy_out(job: &mut Job<'_, '_>, frame: &Frame) -> io::Result<()> {
+    match &mut job.ends.sink {
         Some(sink) => sink.write_all(frame.body()),
-        None => book.out().pass(frame.body()),
+        None => job.book.out().pass(frame.body()),
     }
 }
 

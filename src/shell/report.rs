@@ -84,7 +84,8 @@ pub fn without_secrets(fields: &Fields, sql: &str) -> Fields {
     let quoting = |text: &String| scrub::quoting(text, sql).into_owned();
     let mut fields = fields.clone();
     fields.message = quoting(&fields.message);
-    for part in [&mut fields.detail, &mut fields.hint, &mut fields.context] {
+    let content = &mut *fields;
+    for part in [&mut content.detail, &mut content.hint, &mut content.context] {
         *part = part.as_ref().map(quoting);
     }
     fields.position = fields.position.and_then(|at| moved(at, sql, &clean));

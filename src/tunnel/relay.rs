@@ -288,9 +288,11 @@ fn overhear(frame: &Frame, speaker: &Speaker) {
         .is_some_and(|routine| routine.starts_with("dbgate_"));
     if ours {
         // Never waited for: a terminal that does not keep up must not hold up the client.
-        speaker.try_send(News::Said(tone, fields.message)).ok();
-        if let Some(hint) = fields.hint {
-            speaker.try_send(News::Said(Tone::Hint, hint)).ok();
+        speaker
+            .try_send(News::Said(tone, fields.message.clone()))
+            .ok();
+        if let Some(hint) = &fields.hint {
+            speaker.try_send(News::Said(Tone::Hint, hint.clone())).ok();
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What can be wrong with bytes, and the errors and notices that PostgreSQL itself reports.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use crate::wire::reader::Reader;
 use crate::wire::writer;
@@ -254,7 +255,11 @@ impl Severity {
 /// a missing message as empty. Texts in another encoding than UTF-8 (servers send such before the encoding is agreed) are read with
 /// replacement characters. Fields this type does not name are dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fields {
+pub struct Fields(Box<Content>);
+
+/// The fields by name. They are many: what may fail with them carries a pointer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
     /// How bad it is.
     pub severity: Severity,
     /// The severity in the server's language, where it differs.
@@ -293,10 +298,24 @@ pub struct Fields {
     pub routine: Option<String>,
 }
 
+impl Deref for Fields {
+    type Target = Content;
+
+    fn deref(&self) -> &Content {
+        &self.0
+    }
+}
+
+impl DerefMut for Fields {
+    fn deref_mut(&mut self) -> &mut Content {
+        &mut self.0
+    }
+}
+
 impl Fields {
     /// An error or notice of our own.
     pub fn new(severity: Severity, code: SqlState, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Content {
             severity,
             localized: None,
             code,
@@ -315,7 +334,7 @@ impl Fields {
             file: None,
             line: None,
             routine: None,
-        }
+        }))
     }
 
     /// With `DETAIL`.
@@ -334,7 +353,7 @@ impl Fields {
 
     /// With a position, in characters from 1.
     #[must_use]
-    pub const fn with_position(mut self, position: u32) -> Self {
+    pub fn with_position(mut self, position: u32) -> Self {
         self.position = Some(position);
         self
     }

@@ -28,6 +28,10 @@ enum Flush {
 
 /// Which sides may be read.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a yes or no for each of two sides"
+)]
 pub(super) struct Reading {
     /// The client's.
     pub(super) client: bool,

@@ -271,7 +271,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                     let Some(frame) = next.map_err(|error| self.unreadable(error))? else {
                         break;
                     };
-                    self.session.client(frame, &mut self.out)?;
+                    self.session.client(&frame, &mut self.out)?;
                 }
                 Next::Verdict => {
                     self.post();

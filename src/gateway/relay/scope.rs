@@ -149,6 +149,10 @@ fn first(text: &str) -> Option<(String, &str)> {
 }
 
 #[derive(Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a row as the server sends it"
+)]
 struct Row {
     oid: u32,
     name: String,

@@ -248,6 +248,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             reason: Some(session.reason.as_str()).filter(|reason| !reason.is_empty()),
             approved: session.approved,
             shown: &shown,
+            approval: approved,
         };
         let moment = Moment {
             policy: Arc::clone(&view.policy),
@@ -255,14 +256,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             catalog: Arc::clone(&view.catalog),
             now: self.gateway.clock.now(),
         };
-        judge::judge(
-            ask,
-            analyzed,
-            self.session.state(),
-            &moment,
-            &asker,
-            approved,
-        )
+        judge::judge(ask, analyzed, self.session.state(), &moment, &asker)
     }
 
     /// Uses up budget, records the intents, and makes the runs.

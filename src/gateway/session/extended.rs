@@ -8,9 +8,7 @@ use crate::gateway::session::names::{Portal, Prepared, Undo};
 use crate::gateway::session::run::{Run, RunId};
 use crate::gateway::session::simple::POISON;
 use crate::gateway::session::verdict::{Ask, Purpose, Refusal, Settled, Transaction, Verdict};
-use crate::gateway::session::{
-    Error, Mode, Outbox, Pending, Pipeline, Session, Settle, Then, Via, send,
-};
+use crate::gateway::session::{Error, Mode, Outbox, Pending, Pipeline, Session, Then, Via, send};
 use crate::sql::footprint::{Facts, Source};
 use crate::wire::backend::{self, TransactionStatus};
 use crate::wire::error::Fields;
@@ -48,8 +46,7 @@ impl Session {
     pub(super) fn parse(
         &mut self,
         name: String,
-        text: Arc<str>,
-        types: Arc<[u32]>,
+        (text, types): (Arc<str>, Arc<[u32]>),
         frame: Frame,
         out: &mut Outbox,
     ) {
@@ -58,13 +55,7 @@ impl Session {
             text,
             types,
         };
-        self.wait(
-            ask(purpose),
-            frame,
-            Then::Parse { name },
-            Settle::NotNeeded,
-            out,
-        );
+        self.wait(ask(purpose), frame, Then::Parse { name }, out);
     }
 
     pub(super) fn parse_decided(
@@ -130,13 +121,7 @@ impl Session {
             known: prepared.facts.clone(),
             frame: frame.clone(),
         };
-        self.wait(
-            ask(purpose),
-            frame,
-            Then::Bind { portal, statement },
-            Settle::NotNeeded,
-            out,
-        );
+        self.wait(ask(purpose), frame, Then::Bind { portal, statement }, out);
     }
 
     pub(super) fn bind_decided(
@@ -219,15 +204,14 @@ impl Session {
                 let run = *run;
                 let purpose = Purpose::Again(run);
                 let then = Then::Execute { portal, run };
-                self.wait(ask(purpose), frame, then, Settle::NotNeeded, out);
+                self.wait(ask(purpose), frame, then, out);
             }
         }
     }
 
     pub(super) fn execute_decided(
         &mut self,
-        portal: &str,
-        id: RunId,
+        (portal, id): (&str, RunId),
         verdict: Verdict,
         pending: &Pending,
         out: &mut Outbox,

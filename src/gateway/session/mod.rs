@@ -300,7 +300,7 @@ impl Session {
     ///
     /// # Errors
     /// When the client does not keep to the protocol, or nothing was wanted from it.
-    pub fn client(&mut self, frame: Frame, out: &mut Outbox) -> Result<(), Error> {
+    pub fn client(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
         if self.next() != Next::Client {
             return Err(Error::OutOfOrder);
         }
@@ -309,19 +309,19 @@ impl Session {
             return Ok(());
         }
         match self.mode {
-            Mode::Ready => self.ready(&frame, out),
+            Mode::Ready => self.ready(frame, out),
             Mode::Skipping => {
                 if frame.kind() == frontend::kind::SYNC {
-                    self.sync(&frame, out);
+                    self.sync(frame, out);
                 }
                 Ok(())
             }
             Mode::CopyIn(run, via) => {
-                self.copy_in(run, via, &frame, out);
+                self.copy_in(run, via, frame, out);
                 Ok(())
             }
             Mode::Swallowing(_, via) => {
-                self.swallow(via, &frame, out);
+                self.swallow(via, frame, out);
                 Ok(())
             }
             Mode::Waiting(_)
@@ -349,7 +349,7 @@ impl Session {
             Message::Query { sql } => self.query(sql.into(), frame.clone(), out),
             Message::Parse { name, sql, types } => {
                 let (name, text) = (name.to_owned(), sql.into());
-                self.parse(name, text, types.into(), frame.clone(), out);
+                self.parse(name, (text, types.into()), frame.clone(), out);
             }
             Message::Bind {
                 portal, statement, ..
@@ -454,17 +454,18 @@ impl Session {
                 self.bind_decided((&portal, &statement), verdict, &pending, out)
             }
             Then::Execute { portal, run } => {
-                self.execute_decided(&portal, run, verdict, &pending, out)
+                self.execute_decided((&portal, run), verdict, &pending, out)
             }
         }
     }
 
     /// Holds a message until its verdict comes.
-    fn wait(&mut self, ask: Ask, frame: Frame, then: Then, settle: Settle, out: &mut Outbox) {
-        let settle = if self.state.is_changing() {
-            Settle::First
-        } else {
-            settle
+    fn wait(&mut self, ask: Ask, frame: Frame, then: Then, out: &mut Outbox) {
+        let settle = match then {
+            // The state of the transaction must be known: a refusal has to leave the same one behind.
+            Then::Query => Settle::First,
+            _ if self.state.is_changing() => Settle::First,
+            Then::Parse { .. } | Then::Bind { .. } | Then::Execute { .. } => Settle::NotNeeded,
         };
         let pending = Box::new(Pending {
             ask,

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use crate::gateway::reply;
 use crate::gateway::session::ledger::Owed;
 use crate::gateway::session::verdict::{Ask, Purpose, Refusal, Settled, Transaction, Verdict};
-use crate::gateway::session::{
-    Error, Mode, Outbox, Pending, Pipeline, Session, Settle, Then, Via, send,
-};
+use crate::gateway::session::{Error, Mode, Outbox, Pending, Pipeline, Session, Then, Via, send};
 use crate::wire::backend::{self, TransactionStatus};
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
@@ -24,8 +22,7 @@ impl Session {
             transaction: Transaction::Own,
             settled: Settled::No,
         };
-        // The state of the transaction must be known: a refusal has to leave the same one behind.
-        self.wait(ask, frame, Then::Query, Settle::First, out);
+        self.wait(ask, frame, Then::Query, out);
     }
 
     pub(super) fn query_decided(

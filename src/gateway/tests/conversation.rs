@@ -154,7 +154,7 @@ fn a_statement_that_is_no_text_is_refused_and_recorded() {
     for frame in frames {
         let mut session = Session::new("lease");
         let mut out = Outbox::default();
-        assert!(session.client(frame, &mut out).is_err());
+        assert!(session.client(&frame, &mut out).is_err());
         assert!(out.upstream.is_empty());
         for act in out.acts {
             let Act::Refused(unasked) = act else {
@@ -270,7 +270,7 @@ fn a_lost_connection_leaves_outcomes_unknown() {
     assert!(
         world
             .session
-            .client(client("Q select 1"), &mut out)
+            .client(&client("Q select 1"), &mut out)
             .is_err()
     );
 }

@@ -186,7 +186,7 @@ impl World {
         loop {
             match self.session.next() {
                 Next::Client => match queue.pop_front() {
-                    Some(frame) => self.session.client(frame, out).unwrap(),
+                    Some(frame) => self.session.client(&frame, out).unwrap(),
                     None => return,
                 },
                 Next::Verdict => {
@@ -226,15 +226,9 @@ impl World {
             reason: None,
             approved: false,
             shown: &Shown::new(),
+            approval: None,
         };
-        let found = judge::judge(
-            &ask,
-            analyzed,
-            self.session.state(),
-            &self.moment,
-            &asker,
-            None,
-        );
+        let found = judge::judge(&ask, analyzed, self.session.state(), &self.moment, &asker);
         match found {
             Finding::Allowed(permits) => {
                 let runs = permits.into_iter().map(|permit| {

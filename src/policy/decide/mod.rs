@@ -212,7 +212,7 @@ pub(super) fn judge<'a>(
     let demand = match demand(&matched) {
         Ok(demand) => demand,
         Err(denial) => {
-            denials.push(denial);
+            denials.push(*denial);
             None
         }
     };
@@ -255,7 +255,7 @@ fn denied_by(rule: &Rule, question: &Question<'_>, facts: &Facts) -> Option<Deni
 }
 
 /// All reviews at once: who approves must be good for every rule.
-fn demand(matched: &[&Rule]) -> Result<Option<Demand>, Denial> {
+fn demand(matched: &[&Rule]) -> Result<Option<Demand>, Box<Denial>> {
     let mut all: Option<Demand> = None;
     for rule in matched {
         let Effect::Review(review) = &rule.effect else {
@@ -274,7 +274,9 @@ fn demand(matched: &[&Rule]) -> Result<Option<Demand>, Denial> {
             None => own,
             Some(before) => {
                 let first = before.rule.clone();
-                before.and(own).ok_or_else(|| no_approver(&first, rule))?
+                before
+                    .and(own)
+                    .ok_or_else(|| Box::new(no_approver(&first, rule)))?
             }
         });
     }

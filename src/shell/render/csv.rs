@@ -18,6 +18,7 @@ pub(in crate::shell::render) struct Csv {
 }
 
 /// Whom the output must not harm.
+#[expect(clippy::struct_excessive_bools, reason = "each may read it or not")]
 struct Guard {
     spreadsheet: bool,
     terminal: bool,

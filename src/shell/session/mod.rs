@@ -56,6 +56,10 @@ pub enum Ending {
 }
 
 /// One sitting.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches that have nothing to do with each other"
+)]
 pub struct Session {
     settings: Settings,
     clock: Arc<dyn Clock>,
@@ -275,6 +279,7 @@ impl Session {
                 }
                 let hint = fields
                     .hint
+                    .as_ref()
                     .map(|hint| format!("\nhint: {hint}"))
                     .unwrap_or_default();
                 format!("error: {}{hint}", fields.message)

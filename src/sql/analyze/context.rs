@@ -59,6 +59,10 @@ pub(in crate::sql) enum Place {
 
 /// What was found so far.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "findings that have nothing to do with each other"
+)]
 pub(in crate::sql) struct Found {
     pub(in crate::sql) footprint: Footprint,
     pub(in crate::sql) usages: BTreeSet<Usage>,

@@ -24,7 +24,13 @@ async fn who_does_not_know_the_secret_causes_nothing() {
             refused.message, "dbgate: password authentication failed",
             "{user}"
         );
-        assert!(refused.hint.unwrap().contains("dbgate tunnel prod"));
+        assert!(
+            refused
+                .hint
+                .as_ref()
+                .unwrap()
+                .contains("dbgate tunnel prod")
+        );
     }
     assert!(stage.script.lock().unwrap().asked.is_empty());
     assert!(stage.script.lock().unwrap().startups.is_empty());

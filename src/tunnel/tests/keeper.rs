@@ -101,7 +101,7 @@ async fn a_connection_is_held_while_a_review_is_pending() {
     let ready = stage
         .ready()
         .await
-        .map_err(|fields| fields.message)
+        .map_err(|fields| fields.message.clone())
         .unwrap();
     let expected = "dbgate: `prod` waits for an approval by dba (request r0123456789ab)";
     assert_eq!(ready.notices, [expected]);
@@ -154,7 +154,7 @@ async fn a_connection_is_held_until_somebody_signs_in() {
     let ready = stage
         .ready()
         .await
-        .map_err(|fields| fields.message)
+        .map_err(|fields| fields.message.clone())
         .unwrap();
     assert_eq!(
         ready.notices,
@@ -189,7 +189,7 @@ async fn who_leaves_while_waiting_asks_for_nothing() {
     let gone = stage.enter(&[("user", "dbgate")], "local secret").await;
     drop(gone);
     assert!(
-        until_ready(waiting.map_err(|fields| fields.message).unwrap())
+        until_ready(waiting.map_err(|fields| fields.message.clone()).unwrap())
             .await
             .is_err()
     );

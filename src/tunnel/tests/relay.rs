@@ -22,7 +22,7 @@ async fn query(client: &mut Framed<TcpStream>, sql: &str) -> (Vec<u8>, Vec<Strin
         let frame = client.read().await.unwrap().unwrap();
         match Message::decode(&frame).unwrap() {
             Message::DataRow(row) => value = row.values().next().unwrap().unwrap().to_vec(),
-            Message::NoticeResponse(fields) => notices.push(fields.message),
+            Message::NoticeResponse(fields) => notices.push(fields.message.clone()),
             Message::ReadyForQuery(_) => return (value, notices),
             _ => {}
         }
@@ -33,7 +33,7 @@ async fn ready(stage: &Stage) -> Ready {
     stage
         .ready()
         .await
-        .map_err(|fields| fields.message)
+        .map_err(|fields| fields.message.clone())
         .unwrap()
 }
 
@@ -63,10 +63,10 @@ async fn the_client_s_settings_go_on_and_its_user_does_not() {
     let client = stage
         .enter(&parameters, "local secret")
         .await
-        .map_err(|fields| fields.message);
+        .map_err(|fields| fields.message.clone());
     crate::tunnel::tests::stage::until_ready(client.unwrap())
         .await
-        .map_err(|fields| fields.message)
+        .map_err(|fields| fields.message.clone())
         .unwrap();
     let script = stage.script.lock().unwrap();
     let expected = [

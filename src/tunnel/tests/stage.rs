@@ -244,7 +244,7 @@ pub(super) async fn until_ready(mut client: Framed<TcpStream>) -> Result<Ready, 
     loop {
         let frame = client.read().await.unwrap().expect("the tunnel closed");
         match Message::decode(&frame).unwrap() {
-            Message::NoticeResponse(fields) => notices.push(fields.message),
+            Message::NoticeResponse(fields) => notices.push(fields.message.clone()),
             Message::BackendKeyData { pid, key: secret } => key = (pid, secret.to_vec()),
             Message::ErrorResponse(fields) => return Err(fields),
             Message::ReadyForQuery(_) => {
