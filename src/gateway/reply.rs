@@ -70,6 +70,14 @@ pub fn no_portal(name: &str) -> Fields {
     )
 }
 
+/// Whether it is said of a prepared statement or portal that does not exist.
+pub fn is_unknown(fields: &Fields) -> bool {
+    matches!(
+        fields.code,
+        SqlState::INVALID_STATEMENT_NAME | SqlState::INVALID_CURSOR_NAME
+    )
+}
+
 /// A prepared statement of this name exists; PostgreSQL's own words.
 pub fn duplicate_statement(name: &str) -> Fields {
     error(

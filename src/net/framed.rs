@@ -192,6 +192,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         queued.saturating_add(self.out.len())
     }
 
+    /// Throws away all that waits.
+    pub fn discard(&mut self) {
+        self.queue.clear();
+        self.out.clear();
+    }
+
     /// Sends all that waits.
     ///
     /// # Errors

@@ -66,6 +66,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         }
     }
 
+    /// Throws away what was put into the buffer: nobody is there to take it.
+    pub(super) fn discard(&mut self) {
+        self.framed.discard();
+        self.flush = Flush::Done;
+    }
+
     /// Whether no more should be put into the buffer for now.
     pub(super) fn is_full(&self) -> bool {
         self.framed.pending() >= HIGH

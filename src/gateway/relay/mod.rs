@@ -62,6 +62,8 @@ pub(super) struct Relay<C> {
     /// The policy whose trusted functions the session's state holds.
     trusted: Option<Arc<Policy>>,
     statements: u64,
+    /// Since when the client has been gone that said good-bye while something was under way.
+    parted: Option<Duration>,
 }
 
 /// Whom to cancel.
@@ -170,6 +172,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             cancelling: None,
             trusted: None,
             statements: 0,
+            parted: None,
         }
     }
 
@@ -330,15 +333,21 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     async fn wait(&mut self) -> Result<(), End> {
         let reading = Reading {
             // Also when nothing is wanted: a client that vanishes must be noticed.
-            client: self.session.next() == Next::Client || !self.client.framed.has_unread(),
+            client: self.parted.is_none()
+                && (self.session.next() == Next::Client || !self.client.framed.has_unread()),
             upstream: !self.client.is_full(),
         };
+        let now = self.gateway.clock.monotonic();
+        let patience = self.parted.map_or(FAREWELL, |since| {
+            self.client.discard();
+            FAREWELL.saturating_sub(now.saturating_sub(since))
+        });
         let deadline = self.session.deadline();
-        let left = deadline.map(|at| at.saturating_sub(self.gateway.clock.monotonic()));
+        let left = deadline.map(|at| at.saturating_sub(now));
         tokio::select! {
             turn = duplex::turn(&mut self.client, &mut self.upstream, reading) => match turn {
                 Turn::Progress => Ok(()),
-                Turn::ClientGone => Err(End::ClientGone),
+                Turn::ClientGone => self.client_gone(),
                 Turn::UpstreamGone => self.last_words(),
             },
             _ = self.attachment.ended.changed() => Ok(()),
@@ -347,6 +356,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 Ok(())
             }
             () = self.drain.started(), if !self.drain.is_started() => Ok(()),
+            () = tokio::time::sleep(patience), if self.parted.is_some() => Err(End::ClientGone),
             () = cancelled(&mut self.cancelling), if self.cancelling.is_some() => {
                 self.cancelling = None;
                 Ok(())
@@ -358,6 +368,15 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 Ok(())
             }
         }
+    }
+
+    /// The client is gone. When it said good-bye before, what it had sent until then is still carried out, for a moment.
+    fn client_gone(&mut self) -> Result<(), End> {
+        if self.parted.is_some() || !self.session.is_leaving() {
+            return Err(End::ClientGone);
+        }
+        self.parted = Some(self.gateway.clock.monotonic());
+        Ok(())
     }
 
     /// The upstream is gone; what it said before is still to be passed on.

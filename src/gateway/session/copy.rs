@@ -1,4 +1,5 @@
-//! `COPY … FROM STDIN`: data passes to the upstream, or is swallowed when the statement was refused.
+//! Messages that end or suspend the rest: data of `COPY … FROM STDIN`, which passes to the upstream or is swallowed when the statement was
+//! refused, what is skipped, and the good-bye.
 
 use crate::gateway::reply;
 use crate::gateway::session::run::RunId;
@@ -7,6 +8,32 @@ use crate::wire::frame::Frame;
 use crate::wire::frontend::{Message, kind};
 
 impl Session {
+    /// The client says good-bye.
+    pub(super) fn leave(&mut self, out: &mut Outbox) {
+        let within = matches!(self.mode, Mode::CopyIn(..) | Mode::Swallowing(..));
+        if self.ledger.is_empty() || within {
+            self.mode = Mode::Closed;
+            return;
+        }
+        if self.ledger.needs_flush() {
+            send(&Message::Flush, out);
+        }
+        self.mode = Mode::Leaving;
+    }
+
+    /// Whether the client has said good-bye while something was under way.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        matches!(self.mode, Mode::Leaving)
+    }
+
+    /// What the client sends up to `Sync` means nothing.
+    pub(super) fn skip(&mut self) {
+        if !matches!(self.mode, Mode::Leaving | Mode::Closed) {
+            self.mode = Mode::Skipping;
+        }
+    }
+
     /// A message of the client while the upstream takes data.
     pub(super) fn copy_in(&mut self, run: RunId, via: Via, frame: &Frame, out: &mut Outbox) {
         match frame.kind() {

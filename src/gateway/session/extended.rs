@@ -340,7 +340,10 @@ impl Session {
             return;
         }
         let fields = match self.status {
-            TransactionStatus::Failed if self.ledger.is_empty() => reply::failed_transaction(),
+            // Names are looked up first.
+            TransactionStatus::Failed if self.ledger.is_empty() && !reply::is_unknown(&fields) => {
+                reply::failed_transaction()
+            }
             _ => fields,
         };
         self.ledger.push(Owed::PoisonPipeline(Some(fields)));

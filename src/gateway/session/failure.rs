@@ -116,8 +116,8 @@ impl Session {
         }
         let (skipped, synced) = self.ledger.skip_to_sync();
         self.take_back(skipped, out);
-        if !synced && !matches!(self.mode, Mode::Closed) {
-            self.mode = Mode::Skipping;
+        if !synced {
+            self.skip();
         }
     }
 
@@ -188,7 +188,7 @@ impl Session {
         if self.is_query() || self.ledger.has_sync() {
             return;
         }
-        self.mode = Mode::Skipping;
+        self.skip();
         self.ledger.push(Owed::PoisonPipeline(None));
         self.poison_pipeline(out);
     }

@@ -136,6 +136,8 @@ enum Mode {
     CopyIn(RunId, Via),
     /// Data of a refused `COPY`, to be thrown away before the client is told.
     Swallowing(Box<Fields>, Via),
+    /// Nothing any more: it has said good-bye. What was sent before is still carried out, as by PostgreSQL.
+    Leaving,
     /// Nothing any more.
     Closed,
 }
@@ -231,7 +233,9 @@ impl Session {
                 Settle::First if !self.ledger.is_empty() => Next::Upstream,
                 Settle::First | Settle::NotNeeded => Next::Verdict,
             },
-            Mode::Opening(_) | Mode::Refusing(_) | Mode::Delayed(_) => Next::Upstream,
+            Mode::Opening(_) | Mode::Refusing(_) | Mode::Delayed(_) | Mode::Leaving => {
+                Next::Upstream
+            }
             Mode::Closed => Next::Close,
         }
     }
@@ -305,7 +309,7 @@ impl Session {
             return Err(Error::OutOfOrder);
         }
         if frame.kind() == frontend::kind::TERMINATE {
-            self.mode = Mode::Closed;
+            self.leave(out);
             return Ok(());
         }
         match self.mode {
@@ -328,6 +332,7 @@ impl Session {
             | Mode::Delayed(_)
             | Mode::Refusing(_)
             | Mode::Opening(_)
+            | Mode::Leaving
             | Mode::Closed => Err(Error::OutOfOrder),
         }
     }
@@ -380,12 +385,15 @@ impl Session {
 
     /// Goes on with the message that had to wait.
     fn resume(&mut self, out: &mut Outbox) -> Result<(), Error> {
-        if !self.ledger.is_empty() || !matches!(self.mode, Mode::Delayed(_)) {
+        if !self.ledger.is_empty() || !matches!(self.mode, Mode::Delayed(_) | Mode::Leaving) {
             return Ok(());
         }
-        match std::mem::replace(&mut self.mode, Mode::Ready) {
-            Mode::Delayed(frame) => self.ready(&frame, out),
-            _ => Err(Error::OutOfOrder),
+        match std::mem::replace(&mut self.mode, Mode::Closed) {
+            Mode::Delayed(frame) => {
+                self.mode = Mode::Ready;
+                self.ready(&frame, out)
+            }
+            _ => Ok(()),
         }
     }
 

@@ -385,3 +385,24 @@ fn a_cursor_can_be_described_but_not_executed() {
          down Z E",
     );
 }
+
+#[test]
+fn what_was_sent_before_a_good_bye_is_still_carried_out() {
+    check(
+        "> Q select 1
+         up Q select 1
+         > X
+         < C SELECT 1
+         < Z I
+         down C SELECT 1
+         down Z I",
+    );
+    check(
+        "> P - select 1
+         > X
+         up P - select 1
+         up H
+         < 1
+         down 1",
+    );
+}
