@@ -151,16 +151,114 @@ fn a_long_result_is_bounded_and_says_what_is_missing() {
 }
 
 #[test]
-fn after_a_gap_nothing_is_kept() {
+fn a_message_cut_anywhere_is_kept_as_if_it_had_come_whole() {
+    let fields = || {
+        vec![
+            field("a", 25, Format::Text),
+            field("b", 25, Format::Binary),
+            field("c", 17, Format::Binary),
+            field("d", 23, Format::Binary),
+        ]
+    };
+    let (long, short) = ("äö".repeat(3000), "ü".repeat(20));
+    let rows = [
+        row(&[Some(b"one"), Some(b"zwei"), None, Some(&[0, 0, 0, 7])]),
+        row(&[
+            Some(long.as_bytes()),
+            Some(long.as_bytes()),
+            Some(long.as_bytes()),
+            None,
+        ]),
+        row(&[
+            Some(b""),
+            Some(short.as_bytes()),
+            Some(&[1, 2]),
+            Some(&[0, 0, 0, 8]),
+        ]),
+        line(format!("{short}\t{long}\n").as_bytes()),
+        line(b"last\n"),
+    ];
+    let whole = {
+        let mut recorder = recorder(Limit::default(), fields());
+        recorder.sent(Duration::ZERO, &rows.concat(), 5);
+        finish(recorder)
+    };
+    assert_eq!(whole.len(), 6, "{whole:?}");
+    let all = rows.concat();
+    let starts: Vec<usize> = (0..5).map(|n| rows[..n].concat().len()).collect();
+    let begun = |from: usize, to: usize| starts.iter().filter(|s| from <= **s && **s < to).count();
+    let mut cuts = 0;
+    // A header is never cut: it is waited for.
+    let is_header = |at: usize| {
+        starts
+            .iter()
+            .any(|start| (start + 1..start + 5).contains(&at))
+    };
+    let is_near = |at: usize| starts.iter().any(|start| at.abs_diff(*start) < 60);
+    let some = (0..all.len()).filter(|at| at % 331 == 0 || is_near(*at));
+    for first in some.filter(|at| !is_header(*at)) {
+        for second in [first + 1, first + 700, first + 9000, all.len()] {
+            let second = second.min(all.len());
+            if is_header(second) {
+                continue;
+            }
+            let mut recorder = recorder(Limit::default(), fields());
+            for (from, to) in [(0, first), (first, second), (second, all.len())] {
+                recorder.sent(Duration::ZERO, &all[from..to], begun(from, to) as u64);
+            }
+            // Texts of many kilobytes: the place is told, not the texts.
+            assert!(finish(recorder) == whole, "cut at {first} and {second}");
+            cuts += 1;
+        }
+    }
+    println!("{cuts} cuts");
+}
+
+#[test]
+fn a_message_that_never_ends_is_told_as_missing() {
     let mut recorder = recorder(Limit::default(), vec![field("a", 25, Format::Text)]);
     let whole = row(&[Some(b"one")]);
     let cut = &whole[..whole.len() - 1];
-    // The second message of the run is not there as a whole.
     recorder.sent(Duration::ZERO, &[&whole, cut].concat(), 2);
-    recorder.sent(Duration::ZERO, &whole, 1);
     let steps = finish(recorder);
     assert_eq!(steps.len(), 3, "{steps:?}");
-    assert_eq!(steps[2].what, What::Omitted(2));
+    assert_eq!(steps[2].what, What::Omitted(1));
+}
+
+#[test]
+fn a_message_that_says_less_than_it_is_long_is_not_shown() {
+    for columns in [0, 2] {
+        let mut wrong = row(&[Some(b"one")]);
+        wrong[6] = columns;
+        let mut recorder = recorder(Limit::default(), vec![field("a", 25, Format::Text)]);
+        recorder.sent(Duration::ZERO, &wrong[..9], 1);
+        recorder.sent(Duration::ZERO, &wrong[9..], 0);
+        recorder.sent(Duration::ZERO, &row(&[Some(b"two")]), 1);
+        let steps = finish(recorder);
+        assert_eq!(steps.last().unwrap().what, What::Omitted(2), "{steps:?}");
+    }
+}
+
+#[test]
+fn a_huge_row_in_pieces_takes_no_more_room_than_a_transcript() {
+    let value = vec![b'x'; 20_000];
+    let values = vec![Some(value.as_slice()); 1000];
+    let huge = row(&values);
+    let fields = (0..1000).map(|n| field(&format!("c{n}"), 25, Format::Text));
+    let mut recorder = recorder(
+        Limit {
+            bytes: 64 * 1024,
+            rows: 9,
+        },
+        fields.collect(),
+    );
+    let mut most = 0;
+    for (number, piece) in huge.chunks(65_536).enumerate() {
+        recorder.sent(Duration::ZERO, piece, u64::from(number == 0));
+        most = most.max(recorder.size());
+    }
+    assert!(most <= 64 * 1024, "{most}");
+    assert_eq!(finish(recorder).last().unwrap().what, What::Omitted(1));
 }
 
 #[test]

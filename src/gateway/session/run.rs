@@ -365,12 +365,12 @@ impl Run {
 
     /// How many bytes are kept for the log until its end.
     #[must_use]
-    pub const fn kept(&self) -> usize {
+    pub fn kept(&self) -> usize {
         self.recorder.size()
     }
 
     /// Keeps no more for the log.
-    pub const fn keep_no_more(&mut self) {
+    pub fn keep_no_more(&mut self) {
         self.recorder.close();
     }
 

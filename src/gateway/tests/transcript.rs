@@ -114,7 +114,7 @@ fn a_portal_fetched_in_parts_has_one_transcript() {
 }
 
 #[test]
-fn rows_forwarded_in_bulk_are_kept_and_a_cut_one_ends_it() {
+fn rows_forwarded_in_bulk_are_kept_also_when_one_comes_in_pieces() {
     let mut world =
         World::with(&crate::gateway::tests::world::POLICY.replace("rows = 3", "rows = 1000"));
     world.play(
@@ -135,18 +135,22 @@ fn rows_forwarded_in_bulk_are_kept_and_a_cut_one_ends_it() {
     };
     world.session.forwarded(&run, &mut out);
     let cut = Run {
-        bytes: [&row[..], &row[..4]].concat().into(),
+        bytes: [&row[..], &row[..12]].concat().into(),
         frames: 2,
     };
     world.session.forwarded(&cut, &mut out);
-    world.session.forwarded(&run, &mut out);
+    let rest = Run {
+        bytes: [&row[12..], &row[..], &row[..]].concat().into(),
+        frames: 2,
+    };
+    world.session.forwarded(&rest, &mut out);
     world.play(
         "< C SELECT 6
          < Z I
          down C SELECT 6
          down Z I",
     );
-    let kept = r#"{"columns":["a"]} {"row":["17"]} {"row":["17"]} {"row":["17"]} {"omitted":3}"#;
+    let kept = format!(r#"{{"columns":["a"]}}{}"#, r#" {"row":["17"]}"#.repeat(6));
     assert_eq!(world.transcripts, [kept]);
 }
 

@@ -6,12 +6,15 @@
 //!
 //! **Invariant:** rows are taken from the very messages that go to the client, so that no value comes here before its mask.
 
+pub(super) mod cut;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::audit::event::private::Private;
+use crate::audit::recording::cut::Cut;
 use crate::sql::catalog::Catalog;
 use crate::sql::footprint::{CopyLayout, Facts};
 use crate::wire::backend::kind;
@@ -103,6 +106,8 @@ pub struct Recorder {
     formats: Vec<Format>,
     /// Of `COPY` in binary format.
     tuples: Option<Tuples>,
+    /// A message whose rest is still to come.
+    cut: Option<Box<Cut>>,
     omitted: u64,
     last: u64,
 }
@@ -116,6 +121,7 @@ impl Recorder {
             limit,
             formats: Vec::new(),
             tuples: None,
+            cut: None,
             omitted: 0,
             last: 0,
         }
@@ -129,13 +135,16 @@ impl Recorder {
 
     /// Bytes it holds.
     #[must_use]
-    pub const fn size(&self) -> usize {
-        self.text.len()
+    pub fn size(&self) -> usize {
+        self.text.len() + self.cut.as_ref().map_or(0, |cut| cut.size())
     }
 
     /// Nothing more finds room. What came after a gap would look as if nothing were missing.
-    pub const fn close(&mut self) {
+    pub fn close(&mut self) {
         self.limit = Limit { bytes: 0, rows: 0 };
+        self.omitted = self
+            .omitted
+            .saturating_add(u64::from(self.cut.take().is_some()));
     }
 
     /// The columns of the rows that follow; told once, however often they are described.
@@ -171,10 +180,15 @@ impl Recorder {
         }
     }
 
-    /// Messages with rows or lines of `COPY`, as they were sent to the client; `rows` counts them. The last one may be incomplete.
+    /// Messages with rows or lines of `COPY`, as they were sent to the client; `rows` counts those that begin here. The last one may
+    /// be incomplete: its rest comes first at the next call.
     pub fn sent(&mut self, at: Duration, messages: &[u8], rows: u64) {
         let mut rest = messages;
         let mut left = rows;
+        if let Some(cut) = &mut self.cut {
+            rest = cut.feed(rest);
+            self.whole(at);
+        }
         while left > 0
             && self.has_room()
             && let Some((message, after)) = split(rest)
@@ -183,7 +197,35 @@ impl Recorder {
             left -= 1;
             rest = after;
         }
+        // Tuples in binary need not end where messages do.
+        if left == 1 && self.has_room() && self.tuples.is_none() {
+            self.cut = Cut::of(rest, self.limit.bytes - self.text.len()).map(Box::new);
+            if let Some(cut) = &mut self.cut {
+                cut.feed(rest.get(HEADER..).unwrap_or_default());
+                left = 0;
+            }
+        }
         self.skip(at, left);
+    }
+
+    /// The rest of a message has come, if nothing is missing any more.
+    fn whole(&mut self, at: Duration) {
+        let Some(cut) = self.cut.take_if(|cut| cut.is_complete()) else {
+            return;
+        };
+        match cut.finish(&self.formats) {
+            _ if !self.has_room() => self.skip(at, 1),
+            Some(cut::Shown::Row(values)) => {
+                self.limit.rows -= 1;
+                let values = values.into_iter().map(|value| value.map(Cow::Owned));
+                self.step(at, Seen::Row(values.collect()));
+            }
+            Some(cut::Shown::Line(line)) => {
+                self.limit.rows -= 1;
+                self.step(at, Seen::Line(line.into()));
+            }
+            None => self.skip(at, 1),
+        }
     }
 
     /// A notice as the client receives it.
@@ -205,6 +247,7 @@ impl Recorder {
     /// The transcript; nothing if the client saw nothing.
     #[must_use]
     pub fn finish(&mut self) -> Option<Private> {
+        self.close();
         let omitted = std::mem::take(&mut self.omitted);
         if omitted > 0 {
             let step = Written {
@@ -215,7 +258,6 @@ impl Recorder {
             serde_json::to_writer(&mut self.text, &step).ok();
             self.text.push(b'\n');
         }
-        self.close();
         let text = String::from_utf8(std::mem::take(&mut self.text)).ok()?;
         (!text.is_empty()).then(|| text.into())
     }
@@ -323,8 +365,9 @@ fn shown(value: &[u8], format: Option<Format>) -> Cow<'_, str> {
         }) => {
             let mut text = String::new();
             match kind.and_then(|kind| value::decode(kind, value, &mut text)) {
-                Some(()) => clipped(text.as_bytes()).into_owned().into(),
-                None => hex(value).into(),
+                Some(()) if text.len() > CELL => cut::beginning(&text, value.len()).into(),
+                Some(()) => text.into(),
+                None => hex(value, value.len()).into(),
             }
         }
         Some(_) | None => clipped(value),
@@ -336,7 +379,7 @@ fn line(body: &[u8]) -> Cow<'_, str> {
     let end = body.strip_suffix(b"\n").unwrap_or(body);
     match str::from_utf8(end) {
         Ok(_) if !end.contains(&0) => clipped(end),
-        _ => hex(body).into(),
+        _ => hex(body, body.len()).into(),
     }
 }
 
@@ -344,15 +387,14 @@ fn line(body: &[u8]) -> Cow<'_, str> {
 fn clipped(text: &[u8]) -> Cow<'_, str> {
     match text.get(..CELL) {
         Some(kept) if text.len() > CELL => {
-            let kept = String::from_utf8_lossy(kept);
-            let kept = kept.trim_end_matches(char::REPLACEMENT_CHARACTER);
-            format!("{kept}… ({} bytes)", text.len()).into()
+            cut::beginning(&String::from_utf8_lossy(kept), text.len()).into()
         }
         _ => String::from_utf8_lossy(text),
     }
 }
 
-fn hex(value: &[u8]) -> String {
+/// Bytes, of which there are so many, in hex.
+fn hex(value: &[u8], length: usize) -> String {
     use std::fmt::Write;
     let kept = value.get(..CELL / 2).unwrap_or(value);
     let mut hex = kept.iter().fold("\\x".to_owned(), |mut hex, byte| {
@@ -360,8 +402,8 @@ fn hex(value: &[u8]) -> String {
         write!(hex, "{byte:02x}").ok();
         hex
     });
-    if kept.len() < value.len() {
-        write!(hex, "… ({} bytes)", value.len()).ok();
+    if kept.len() < length {
+        write!(hex, "… ({length} bytes)").ok();
     }
     hex
 }
