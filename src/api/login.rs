@@ -81,20 +81,18 @@ pub(super) async fn logout(
     body: Result<Json<types::Logout>, extract::rejection::JsonRejection>,
 ) -> Result<Json<serde_json::Value>, Error> {
     let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
-    let ended = if body.keep_sessions {
-        0
-    } else {
-        state.broker.log_out(&caller.family).await
-    };
     let context = Context {
         subject: Some((&caller.subject).into()),
         client: Some(client),
         ..Context::default()
     };
-    state
-        .log
-        .append(Event::new(context, Action::LoggedOut { sessions: ended }))
-        .await?;
+    let ended = if body.keep_sessions {
+        let event = Event::new(context, Action::LoggedOut { sessions: 0 });
+        state.log.append(event).await?;
+        0
+    } else {
+        state.broker.log_out(&caller.family, context).await
+    };
     state.logins.end(&caller).await?;
     Ok(Json(serde_json::json!({ "sessions_ended": ended })))
 }

@@ -6,6 +6,7 @@
 //! **Invariant:** every change is recorded before it takes effect; ending access alone does not wait for a log that cannot be
 //! written.
 
+mod forget;
 pub mod lease;
 pub mod limit;
 pub mod login;
@@ -20,7 +21,7 @@ pub mod session;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,8 +54,6 @@ use crate::wire::scram::Verifier;
 
 /// How often sessions are looked through for those whose time is up.
 const TICK: Duration = Duration::from_millis(200);
-/// How often stuck leases and unfinished ends are looked at.
-const SWEEP: Duration = Duration::from_secs(5);
 /// How long the end of all leases may take when the broker stops.
 const STOP: Duration = Duration::from_secs(20);
 
@@ -75,6 +74,8 @@ pub struct Parts {
     pub targets: Vec<Target>,
     /// Who is told of requests.
     pub webhook: Option<webhook::Options>,
+    /// How long sessions and reviews are remembered that are over.
+    pub remember: Duration,
 }
 
 /// What the broker's tasks share.
@@ -188,7 +189,9 @@ impl Broker {
                 .spawn(reaper::look_after(Arc::clone(&broker), looked));
         }
         broker.core.spawn(Self::tick(Arc::clone(&broker)));
-        broker.core.spawn(Self::sweep(Arc::clone(&broker)));
+        broker.core.spawn(reaper::sweep_on(Arc::clone(&broker)));
+        let forgetting = forget::run(Arc::clone(&broker), parts.remember);
+        broker.core.spawn(forgetting);
         Ok(broker)
     }
 
@@ -402,21 +405,6 @@ impl Broker {
                     id,
                     tasks.spawn(async move { broker.end(&handle, why).await }),
                 );
-            }
-        }
-    }
-
-    async fn sweep(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(SWEEP);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut lost = HashSet::new();
-        loop {
-            ticks.tick().await;
-            match reaper::sweep(&self, &lost).await {
-                Ok(found) => lost = found,
-                Err(error) => {
-                    tracing::error!(%error, "leases left behind could not be looked at");
-                }
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::audit::event::{Action, Client, Event};
+use crate::audit::event::{Action, Client, Context, Event};
 use crate::broker::lease::{self, Command};
 use crate::broker::place::Place;
 use crate::broker::session::{Session, Terms};
@@ -448,19 +448,26 @@ impl Broker {
     }
 
     /// Ends the sessions of a login; says how many.
-    pub async fn log_out(&self, family: &str) -> u32 {
+    pub async fn log_out(&self, family: &str, context: Context) -> u32 {
         let handles: Vec<Handle> = self
             .handles()
             .into_iter()
             .filter(|handle| handle.session.family.as_deref() == Some(family))
             .collect();
+        let sessions = u32::try_from(handles.len()).unwrap_or(u32::MAX);
+        let event = Event::new(context, Action::LoggedOut { sessions });
+        // Sessions end also when the log cannot be written; it is recorded once that can be.
+        if let Err(error) = self.core.log.append(event.clone()).await {
+            tracing::error!(%error, "a logout could not be recorded");
+            self.core.log.enqueue(event).ok();
+        }
         for handle in &handles {
             handle.session.close(&CloseReason::LoggedOut);
         }
         for handle in &handles {
             self.end(handle, CloseReason::LoggedOut).await;
         }
-        u32::try_from(handles.len()).unwrap_or(u32::MAX)
+        sessions
     }
 
     /// Sessions the viewer may see: their own, and everybody's where the policy allows that.

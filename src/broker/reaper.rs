@@ -22,6 +22,8 @@ use crate::upstream;
 use crate::upstream::role::end::{self, Stuck};
 use crate::upstream::role::{self, name::Name};
 
+/// How often stuck leases and unfinished ends are looked at.
+const SWEEP: Duration = Duration::from_secs(5);
 /// How often leases are looked at in the database.
 const LOOK: Duration = Duration::from_secs(1);
 /// How many leases of one database are ended at once: each waits for a moment between two looks at its backends, and so many
@@ -248,9 +250,23 @@ async fn reap_one(core: &Core, place: &Place, lease: &Lease, closed: bool) {
     }
 }
 
+/// Looks again and again for what was left behind, for as long as the broker runs.
+pub(super) async fn sweep_on(broker: Arc<Broker>) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut lost = HashSet::new();
+    loop {
+        ticks.tick().await;
+        match sweep(&broker, &lost).await {
+            Ok(found) => lost = found,
+            Err(error) => tracing::error!(%error, "leases left behind could not be looked at"),
+        }
+    }
+}
+
 /// Tries stuck leases again, and finishes sessions whose end was cut short. Returns the sessions that are open in the store
 /// and nowhere else: those that were `lost` the last time, too, ended while the store could not be written.
-pub(super) async fn sweep(
+async fn sweep(
     broker: &Arc<Broker>,
     lost: &HashSet<SessionId>,
 ) -> Result<HashSet<SessionId>, store::Error> {

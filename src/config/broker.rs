@@ -138,6 +138,8 @@ pub struct Limits {
     pub drain: Duration,
     /// How long the broker's own API token is good for.
     pub token: Duration,
+    /// How long sessions and reviews are remembered that are over.
+    pub remember: Duration,
 }
 
 /// How much of what the client saw of a statement is kept in the log; what is not set is up to the log.
@@ -244,6 +246,7 @@ impl Default for Limits {
             handshake: Duration::from_secs(15),
             drain: Duration::from_secs(10),
             token: Duration::from_secs(3600),
+            remember: Duration::from_secs(90 * 24 * 3600),
         }
     }
 }
@@ -427,6 +430,9 @@ fn read_limits(mut table: Table<'_>, problems: &mut Problems) -> Limits {
         token: table
             .read("token", parse_span, problems)
             .unwrap_or(default.token),
+        remember: table
+            .read("remember", parse_span, problems)
+            .unwrap_or(default.remember),
     };
     table.finish(problems);
     limits

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::audit::event::{Action, Actor, Client, Context, Event};
+use crate::audit::log::Log;
 use crate::broker;
 use crate::broker::session::Attachment;
 use crate::gateway::Gateway;
@@ -102,7 +103,7 @@ pub(super) async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
         let attached = tokio::time::timeout(gateway.handshake, attaching).await;
         attached.map_err(|_| reply::upstream_slow(gateway.handshake))?
     };
-    let (attachment, context, upstream, notices) = match entered.await {
+    let (attachment, on_record, upstream, notices) = match entered.await {
         Ok(entered) => entered,
         Err(refusal) => {
             gateway.turned_away(client, &refusal);
@@ -118,7 +119,7 @@ pub(super) async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
     match welcome(&mut framed, &upstream, &key, &notices).await {
         Ok(()) => Ok(Entered {
             attachment,
-            context,
+            context: on_record.go_on(),
             client: framed,
             upstream,
             key,
@@ -218,7 +219,38 @@ fn scram(error: &wire::error::Error, startup: &Startup) -> Refusal {
     }
 }
 
-type Attached = (Attachment, Arc<Context>, Connection, Vec<String>);
+type Attached = (Attachment, OnRecord, Connection, Vec<String>);
+
+/// A connection that is on record; unless it goes on, its end is recorded, too.
+struct OnRecord {
+    log: Log,
+    context: Arc<Context>,
+    goes_on: bool,
+}
+
+impl OnRecord {
+    /// The connection goes on; whoever carries it records its end.
+    fn go_on(mut self) -> Arc<Context> {
+        self.goes_on = true;
+        Arc::clone(&self.context)
+    }
+}
+
+impl Drop for OnRecord {
+    fn drop(&mut self) {
+        if self.goes_on {
+            return;
+        }
+        let action = Action::ConnectionClosed {
+            statements: 0,
+            end: "it did not come about".to_owned(),
+        };
+        let event = Event::new((*self.context).clone(), action);
+        if let Err(error) = self.log.enqueue(event) {
+            tracing::error!(%error, "the end of a connection could not be recorded");
+        }
+    }
+}
 
 /// Enters the session, and the database as its lease.
 async fn attach(
@@ -243,6 +275,11 @@ async fn attach(
         fields.severity = wire::error::Severity::Fatal;
         return Err(fields.into());
     }
+    let on_record = OnRecord {
+        log: gateway.broker.log().clone(),
+        context,
+        goes_on: false,
+    };
     let entered = gateway
         .broker
         .connect(&attachment, &settings.values)
@@ -253,7 +290,7 @@ async fn attach(
         return Err(reply::pinned_changed(name).into());
     }
     let notices = settings.notices.iter().cloned().chain(entered.notices);
-    Ok((attachment, context, entered.connection, notices.collect()))
+    Ok((attachment, on_record, entered.connection, notices.collect()))
 }
 
 fn context(attachment: &Attachment) -> Context {

@@ -124,6 +124,7 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
         policy,
         targets: targets::read_all(&config)?,
         webhook: targets::webhook(&config)?,
+        remember: config.limits.remember,
     })
     .await?;
     let connections = usize::try_from(config.limits.connections).unwrap_or(usize::MAX);

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::audit::event::{Action, Context, Event};
 use crate::broker::Broker;
 use crate::net::drain::Signal;
 use crate::server;
@@ -46,9 +47,22 @@ pub(super) async fn watch(files: Vec<PathBuf>, broker: Arc<Broker>, mut stop: Si
                 for problem in &problems {
                     tracing::error!(%problem, "the policy has a mistake; the old one stays");
                 }
+                refused(&broker, problems.to_string()).await;
             }
-            Err(error) => tracing::error!(%error, "the policy can't be read; the old one stays"),
+            Err(error) => {
+                tracing::error!(%error, "the policy can't be read; the old one stays");
+                refused(&broker, error.to_string()).await;
+            }
         }
+    }
+}
+
+/// Records that there was a policy which is not in force.
+async fn refused(broker: &Broker, error: String) {
+    let error = error.into();
+    let event = Event::new(Context::default(), Action::PolicyRefused { error });
+    if let Err(error) = broker.log().append(event).await {
+        tracing::error!(%error, "a refused policy could not be recorded");
     }
 }
 

@@ -95,6 +95,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn end_subject(&self, subject: &SubjectId) -> Answer<u64>;
     /// Marks something that may be used once (`issuer` and `jti` of a token); `true` for the first who asks.
     fn use_once(&self, what: &str, until: Timestamp) -> Answer<bool>;
+    /// How many closed sessions and settled requests are older than `keep`.
+    fn forgettable(&self, keep: Timestamp) -> Answer<u64>;
     /// Forgets tokens and once-marks that have expired, and closed sessions and settled requests older than `keep`.
     fn forget(&self, now: Timestamp, keep: Timestamp) -> Answer<u64>;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dbgate::audit::event::{Action, Client};
+use dbgate::audit::event::{Action, Client, Context};
 use dbgate::broker::open::Outcome;
 use dbgate::broker::session::Session;
 use dbgate::broker::{Ask, Error};
@@ -146,7 +146,7 @@ async fn c1_a_session_ends_for_every_reason_and_its_clients_learn_why() {
                     }
                 }
                 "logged out" => {
-                    assert_eq!(world.broker.log_out("login").await, 1);
+                    assert_eq!(world.broker.log_out("login", Context::default()).await, 1);
                     CloseReason::LoggedOut
                 }
                 "policy" => {

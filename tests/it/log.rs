@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::audit::{printed, records, run, verified};
 use crate::harness::demo::{Demo, Session};
+use crate::harness::world::{World, person};
 
 const CHANGE: &str = "UPDATE payments SET amount = amount + 1 WHERE id = 7";
 
@@ -279,4 +280,56 @@ async fn too_long(session: &Session) {
     let error = connection.await.unwrap_err();
     assert_eq!(error.code().unwrap().code(), "08P01", "{error:?}");
     drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_is_forgotten_after_its_time_and_on_record() {
+    use dbgate::audit::event::Action;
+    use dbgate::model::access::Access;
+    use dbgate::model::session::CloseReason;
+    use dbgate::store::session::SessionFilter;
+    let world = World::new().await;
+    let ann = person("ann", &["engineers"]);
+    let (over, open) = (
+        world.open(&ann, Access::Read, 600).await,
+        world.open(&ann, Access::Read, 28_000).await,
+    );
+    world.broker.end_session(&ann, &over.id).await.unwrap();
+    let kept = async || {
+        let sessions = world
+            .broker
+            .store()
+            .sessions(&SessionFilter::default())
+            .await
+            .unwrap();
+        sessions
+            .into_iter()
+            .map(|session| session.id)
+            .collect::<Vec<_>>()
+    };
+    let forgotten = async || {
+        let events = world.events().await.into_iter();
+        events
+            .filter_map(|action| match action {
+                Action::StateForgotten { entries, .. } => Some(entries),
+                _ => None,
+            })
+            .collect::<Vec<_>>()
+    };
+    let hour = Duration::from_secs(3600);
+    assert_eq!(world.broker.forget(2 * hour).await.unwrap(), 0);
+    assert_eq!((kept().await.len(), forgotten().await), (2, vec![]));
+    world.clock.pass(2 * hour + Duration::from_secs(1));
+    assert_eq!(world.broker.forget(2 * hour).await.unwrap(), 1);
+    assert_eq!(
+        (kept().await, forgotten().await),
+        (vec![open.id.clone()], vec![1])
+    );
+    // Asked again, nothing is to be done, and nothing is recorded.
+    assert_eq!(world.broker.forget(2 * hour).await.unwrap(), 0);
+    assert_eq!(forgotten().await, [1]);
+    let closed = Action::SessionClosed {
+        end: CloseReason::Ended,
+    };
+    assert!(world.events().await.contains(&closed), "the log keeps it");
 }

@@ -450,6 +450,13 @@ pub enum Action {
         /// The request.
         request: RequestId,
     },
+    /// Sessions and reviews that are over are about to leave the broker's memory; the log keeps them.
+    StateForgotten {
+        /// They were over before this time.
+        before: Timestamp,
+        /// How many there are.
+        entries: u64,
+    },
     /// A policy took effect.
     PolicyLoaded {
         /// Its SHA-256, in hex.

@@ -453,24 +453,35 @@ impl Clerk {
         for id in gone {
             self.abandon(&id).await;
         }
-        let expired = match self.core.store.expire_requests(self.core.clock.now()).await {
-            Ok(expired) => expired,
-            Err(error) => {
-                tracing::error!(%error, "requests could not be looked through");
-                return;
-            }
+        if let Err(error) = self.expire().await {
+            tracing::error!(%error, "requests could not be looked through");
+        }
+    }
+
+    /// Ends those whose time is up: first the records, then the act.
+    async fn expire(&mut self) -> Result<(), Error> {
+        let now = self.core.clock.now();
+        let filter = RequestFilter {
+            states: vec![RequestState::Pending, RequestState::Approved],
+            ..RequestFilter::default()
         };
-        for request in expired {
-            if let Some(waiter) = self.waiting.remove(&request.id) {
-                let _gone = waiter.send(Outcome::Expired);
-            }
+        let mut due = self.core.store.requests(&filter).await?;
+        due.retain(|request| request.expires <= now);
+        if due.is_empty() {
+            return Ok(());
+        }
+        for request in due {
             let action = Action::RequestExpired {
                 request: request.id.clone(),
             };
-            if let Err(error) = self.record(None, &request, action).await {
-                tracing::error!(request = request.id.as_str(), %error, "an expired request could not be recorded");
+            self.record(None, &request, action).await?;
+        }
+        for request in self.core.store.expire_requests(now).await? {
+            if let Some(waiter) = self.waiting.remove(&request.id) {
+                let _gone = waiter.send(Outcome::Expired);
             }
         }
+        Ok(())
     }
 
     async fn find(&self, id: &RequestId) -> Result<Request, Error> {

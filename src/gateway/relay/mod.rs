@@ -352,7 +352,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             },
             _ = self.attachment.ended.changed() => Ok(()),
             () = self.key.requested() => {
-                self.requested();
+                self.requested().await;
                 Ok(())
             }
             () = self.drain.started(), if !self.drain.is_started() => Ok(()),
@@ -388,12 +388,20 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     }
 
     /// The client asks to cancel what runs.
-    fn requested(&mut self) {
+    async fn requested(&mut self) {
         let Some(run) = self.session.running() else {
             return;
         };
         let intent = Some(run.index());
-        self.record(Action::StatementCancelled { intent });
+        let event = Event::new(
+            (*self.context).clone(),
+            Action::StatementCancelled { intent },
+        );
+        // What ends something is not held up by a log that cannot be written; it is recorded once that can be.
+        if let Err(error) = self.gateway.broker.log().append(event.clone()).await {
+            tracing::error!(%error, "a cancel could not be recorded");
+            self.gateway.broker.log().enqueue(event).ok();
+        }
         self.cancel_upstream();
     }
 

@@ -354,6 +354,12 @@ impl Store for Sqlite {
             .submit(move |connection| token::use_once(connection, &what, until))
     }
 
+    fn forgettable(&self, keep: Timestamp) -> Answer<u64> {
+        self.worker.submit(move |connection| {
+            Ok(session::forgettable(connection, keep)? + request::forgettable(connection, keep)?)
+        })
+    }
+
     fn forget(&self, now: Timestamp, keep: Timestamp) -> Answer<u64> {
         self.worker.submit(move |connection| {
             Ok(token::forget(connection, now)?

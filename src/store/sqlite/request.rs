@@ -185,6 +185,17 @@ pub(super) fn expire(connection: &Connection, now: Timestamp) -> Result<Vec<Requ
     )
 }
 
+pub(super) fn forgettable(connection: &Connection, keep: Timestamp) -> Result<u64, Error> {
+    connection
+        .query_row(
+            "SELECT count(*) FROM request WHERE state NOT IN ('pending', 'approved') AND expires < ?1",
+            [keep.micros()],
+            |row| row.get(0),
+        )
+        .map(i64::cast_unsigned)
+        .map_err(failed("count requests"))
+}
+
 pub(super) fn forget(connection: &Connection, keep: Timestamp) -> Result<u64, Error> {
     connection
         .execute(

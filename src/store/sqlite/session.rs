@@ -173,6 +173,17 @@ pub(super) fn replace_credential(
     )
 }
 
+pub(super) fn forgettable(connection: &Connection, keep: Timestamp) -> Result<u64, Error> {
+    connection
+        .query_row(
+            "SELECT count(*) FROM session WHERE state = 'closed' AND changed < ?1",
+            [keep.micros()],
+            |row| row.get(0),
+        )
+        .map(i64::cast_unsigned)
+        .map_err(failed("count sessions"))
+}
+
 pub(super) fn forget(connection: &Connection, keep: Timestamp) -> Result<u64, Error> {
     connection
         .execute(

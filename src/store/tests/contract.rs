@@ -401,7 +401,10 @@ fn only_what_is_over_is_forgotten() {
         .unwrap();
     store.finish_close(&closed.id, at(2)).wait().unwrap();
     store.deny(&denied.id, &denial("bob")).wait().unwrap();
+    assert_eq!(store.forgettable(at(1)).wait(), Ok(0));
+    assert_eq!(store.forgettable(at(9000)).wait(), Ok(2));
     assert_eq!(store.forget(at(9000), at(9000)).wait(), Ok(2));
+    assert_eq!(store.forgettable(at(9000)).wait(), Ok(0));
     assert!(store.session(&open_one.id).wait().unwrap().is_some());
     assert!(store.session(&closed.id).wait().unwrap().is_none());
     assert!(store.request(&waiting.id).wait().unwrap().is_some());

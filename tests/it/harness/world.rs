@@ -182,6 +182,7 @@ pub(crate) async fn start(
         policy: policy(offer, ""),
         targets: vec![server.target(offer)],
         webhook: None,
+        remember: Duration::from_secs(90 * 86400),
     };
     Broker::start(parts).await.expect("the broker starts")
 }
