@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use crate::audit::event::Action;
-use crate::broker::limit::{self, Merged};
+use crate::broker::limit::{self, Caps, Merged};
 use crate::broker::session::Session;
 use crate::broker::{Core, Error, reaper, record};
 use crate::model::secret::Secret;
@@ -68,6 +68,8 @@ pub struct Entered {
     pub connection: Connection,
     /// One sentence for each wish of the client that was cut down to the session's limits.
     pub notices: Vec<String>,
+    /// The time limits it began with.
+    pub caps: Caps,
 }
 
 /// A role that exists.
@@ -338,6 +340,7 @@ impl Keeper {
                     opened.map(|connection| Entered {
                         connection,
                         notices,
+                        caps,
                     }),
                 )
             });

@@ -65,6 +65,15 @@ const TIMED: [&str; 4] = [
     "idle_session_timeout",
 ];
 
+/// All settings that limit how long something may take.
+pub const LIMITED: [&str; 5] = [
+    "statement_timeout",
+    "lock_timeout",
+    "transaction_timeout",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+];
+
 /// Settings that a client cannot choose: how text is read, and how the server notices that we are gone.
 const PINNED: [(&str, &str); 8] = [
     ("standard_conforming_strings", "on"),
@@ -153,18 +162,38 @@ fn takes(name: &str) -> bool {
 
 /// A time limit looser than the session's becomes the session's; what cannot be read does, too.
 fn cut(name: &str, value: &str, caps: &Caps) -> (String, Option<String>) {
-    let Some(cap) = caps.of(name) else {
+    if caps.of(name).is_none() {
         return (value.to_owned(), None);
-    };
-    match parse(value) {
-        // PostgreSQL's zero is "no limit".
-        Some(wish) if !wish.is_zero() && wish <= cap => (milliseconds(wish), None),
-        _ => {
-            let limit = milliseconds(cap);
-            let notice = format!("dbgate: {name} is at most {limit} in this session");
-            (limit, Some(notice))
-        }
     }
+    match looser(name, value, caps) {
+        None => (
+            parse(value).map_or_else(|| value.to_owned(), milliseconds),
+            None,
+        ),
+        Some(Looser { limit, sentence }) => (limit, Some(sentence)),
+    }
+}
+
+/// A time limit that is looser than the session's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looser {
+    /// What it becomes.
+    pub limit: String,
+    /// What its owner is told.
+    pub sentence: String,
+}
+
+/// Whether a value, as PostgreSQL reads it, is a looser limit than the session's; one that cannot be read counts as looser.
+#[must_use]
+pub fn looser(name: &str, value: &str, caps: &Caps) -> Option<Looser> {
+    let cap = caps.of(name)?;
+    // PostgreSQL's zero is "no limit".
+    if parse(value).is_some_and(|wish| !wish.is_zero() && wish <= cap) {
+        return None;
+    }
+    let limit = milliseconds(cap);
+    let sentence = format!("{name} is at most {limit} in this session");
+    Some(Looser { limit, sentence })
 }
 
 /// PostgreSQL's way to write it, with its unit.

@@ -120,6 +120,15 @@ impl Place {
         Ok(self.view_of(catalog))
     }
 
+    /// The same, because a name did not resolve: so often as that may happen, the database is asked a few times a second only.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn look_again(&self) -> Result<View, upstream::Error> {
+        let catalog = self.watcher.look_again().await?;
+        Ok(self.view_of(catalog))
+    }
+
     /// Resolves the protection when policy or catalog are others than last time.
     fn view_of(&self, catalog: Arc<Catalog>) -> View {
         let policy = Arc::clone(&self.policy.borrow());

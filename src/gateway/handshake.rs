@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::audit::event::{Action, Actor, Client, Context, Event};
 use crate::audit::log::Log;
 use crate::broker;
+use crate::broker::limit::Caps;
 use crate::broker::session::Attachment;
 use crate::gateway::Gateway;
 use crate::gateway::cancel::{Key, Length};
@@ -41,6 +42,8 @@ pub(super) struct Entered<S> {
     pub(super) context: Arc<Context>,
     pub(super) client: Framed<Stream<S>>,
     pub(super) upstream: Connection,
+    /// The session's time limits.
+    pub(super) caps: Caps,
     pub(super) key: Key,
 }
 
@@ -103,25 +106,27 @@ pub(super) async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
         let attached = tokio::time::timeout(gateway.handshake, attaching).await;
         attached.map_err(|_| reply::upstream_slow(gateway.handshake))?
     };
-    let (attachment, on_record, upstream, notices) = match entered.await {
+    let (attachment, on_record, entered) = match entered.await {
         Ok(entered) => entered,
         Err(refusal) => {
             gateway.turned_away(client, &refusal);
             return Err((framed, refusal));
         }
     };
+    let (upstream, caps) = (entered.connection, entered.caps);
     let length = match startup.negotiate().0 {
         Version { minor: 0, .. } => Length::Short,
         _ => Length::Long,
     };
     let pid = i32::try_from(upstream.pid).unwrap_or(0);
     let key = gateway.cancels.issue(pid, address, length);
-    match welcome(&mut framed, &upstream, &key, &notices).await {
+    match welcome(&mut framed, &upstream, &key, &entered.notices).await {
         Ok(()) => Ok(Entered {
             attachment,
             context: on_record.go_on(),
             client: framed,
             upstream,
+            caps,
             key,
         }),
         Err(refusal) => Err((framed, refusal)),
@@ -219,7 +224,7 @@ fn scram(error: &wire::error::Error, startup: &Startup) -> Refusal {
     }
 }
 
-type Attached = (Attachment, OnRecord, Connection, Vec<String>);
+type Attached = (Attachment, OnRecord, broker::lease::Entered);
 
 /// A connection that is on record; unless it goes on, its end is recorded, too.
 struct OnRecord {
@@ -280,7 +285,7 @@ async fn attach(
         context,
         goes_on: false,
     };
-    let entered = gateway
+    let mut entered = gateway
         .broker
         .connect(&attachment, &settings.values)
         .await
@@ -289,8 +294,10 @@ async fn attach(
     if let Some((name, _)) = entered.connection.parameters.iter().find(broken) {
         return Err(reply::pinned_changed(name).into());
     }
-    let notices = settings.notices.iter().cloned().chain(entered.notices);
-    Ok((attachment, on_record, entered.connection, notices.collect()))
+    entered
+        .notices
+        .splice(..0, settings.notices.iter().cloned());
+    Ok((attachment, on_record, entered))
 }
 
 fn context(attachment: &Attachment) -> Context {

@@ -111,13 +111,12 @@ pub fn analyze(
     Ok(analyzed)
 }
 
-/// Whether these statements are read the same whatever search path and temporary objects are.
+/// Whether these statements depend on what search path, temporary objects and time limits are.
 #[must_use]
 pub fn needs_scope(analyzed: &[Analyzed]) -> bool {
     analyzed.iter().any(|one| match one.facts().kind {
         Kind::Transaction
         | Kind::Set
-        | Kind::Show
         | Kind::Empty
         | Kind::Deallocate
         | Kind::Discard

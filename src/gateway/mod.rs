@@ -148,6 +148,7 @@ impl Gateway {
             context: entered.context,
             client: entered.client,
             upstream: entered.upstream,
+            caps: entered.caps,
             key: entered.key,
             drain,
         });

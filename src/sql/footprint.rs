@@ -344,6 +344,13 @@ pub enum Effect {
         /// `SET LOCAL`: until the transaction ends.
         local: bool,
     },
+    /// How long things may take is limited otherwise from now on (`SET statement_timeout`); undone by a rollback.
+    TimeLimit {
+        /// The setting.
+        name: String,
+        /// Its value, when it is written out.
+        value: Option<String>,
+    },
     /// The connection's temporary relations are these from now on; undone by a rollback.
     Temporary(Temporaries),
     /// Tables, views, functions, types may differ now.

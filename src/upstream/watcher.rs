@@ -17,6 +17,9 @@ pub const POLL: Duration = Duration::from_millis(900);
 /// that fails.
 const STALE: Duration = Duration::from_secs(5);
 
+/// How long nobody looks again because a name did not resolve, when somebody has just looked.
+pub const PACE: Duration = Duration::from_millis(50);
+
 /// The catalog of one database, and the connection that looks after it.
 #[derive(Debug)]
 pub struct Watcher {
@@ -44,11 +47,7 @@ impl Watcher {
     /// The catalog, if it was confirmed a moment ago.
     #[must_use]
     pub fn catalog(&self) -> Option<Arc<Catalog>> {
-        let confirmed = *self
-            .confirmed
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let age = self.clock.monotonic().checked_sub(confirmed?)?;
+        let age = self.clock.monotonic().checked_sub(self.confirmed()?)?;
         (age < STALE)
             .then(|| self.sender.borrow().clone())
             .flatten()
@@ -65,7 +64,18 @@ impl Watcher {
     /// # Errors
     /// When the database cannot be asked.
     pub async fn refresh(&self) -> Result<Arc<Catalog>, Error> {
+        self.since(self.clock.monotonic()).await
+    }
+
+    /// The catalog as it was at `called` or later.
+    async fn since(&self, called: Duration) -> Result<Arc<Catalog>, Error> {
         let mut seen = self.turn.lock().await;
+        // Whoever had the turn may have asked after this call began.
+        if self.confirmed().is_some_and(|asked| asked >= called)
+            && let Some(held) = self.sender.borrow().clone()
+        {
+            return Ok(held);
+        }
         let live = self.admin.live().await?;
         let asked = self.clock.monotonic();
         let probe = catalog::probe(&live.client).await?;
@@ -84,6 +94,26 @@ impl Watcher {
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(asked);
         Ok(current)
+    }
+
+    /// The same for names that do not resolve: not before [`PACE`] has passed since the last look. All who wait share one.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub async fn look_again(&self) -> Result<Arc<Catalog>, Error> {
+        let called = self.clock.monotonic();
+        let since = self.confirmed().and_then(|at| called.checked_sub(at));
+        if let Some(wait) = since.and_then(|since| PACE.checked_sub(since)) {
+            tokio::time::sleep(wait).await;
+        }
+        self.since(called).await
+    }
+
+    fn confirmed(&self) -> Option<Duration> {
+        *self
+            .confirmed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Looks again and again, until it is dropped.

@@ -180,7 +180,7 @@ fn a_wish_that_was_cut_down_is_told() {
     );
     assert_eq!(
         merged.notices,
-        ["dbgate: statement_timeout is at most 60000ms in this session"]
+        ["statement_timeout is at most 60000ms in this session"]
     );
 }
 

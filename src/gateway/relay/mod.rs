@@ -1,10 +1,11 @@
 //! The driver: one task a connection, which reads, feeds the pure session, and writes.
 //!
 //! Reading order: `duplex` (both streams at once) → here → `verdict` (what the session asks) → `hold` (a statement waits for its
-//! approval) → `scope` (what the connection looks like) → `outcome` (what is recorded at the end).
+//! approval) → `scope` (what the connection looks like) → `limit` (time limits stay) → `outcome` (what is recorded at the end).
 
 mod duplex;
 mod hold;
+mod limit;
 mod outcome;
 pub(super) mod scope;
 mod verdict;
@@ -17,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
 use crate::audit::event::{Action, Context, Event};
+use crate::broker::limit::Caps;
 use crate::broker::session::Attachment;
 use crate::gateway::Gateway;
 use crate::gateway::budget::Budget;
@@ -64,6 +66,9 @@ pub(super) struct Relay<C> {
     statements: u64,
     /// Since when the client has been gone that said good-bye while something was under way.
     parted: Option<Duration>,
+    /// The time limits the connection began with, which it may tighten.
+    caps: Caps,
+    told: limit::Told,
 }
 
 /// Whom to cancel.
@@ -80,6 +85,7 @@ pub(super) struct Parts<C> {
     pub(super) context: Arc<Context>,
     pub(super) client: Framed<C>,
     pub(super) upstream: upstream::connect::Connection,
+    pub(super) caps: Caps,
     pub(super) key: Key,
     pub(super) drain: Signal,
 }
@@ -173,6 +179,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             trusted: None,
             statements: 0,
             parted: None,
+            caps: parts.caps,
+            told: limit::Told::No,
         }
     }
 

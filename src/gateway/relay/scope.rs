@@ -1,4 +1,4 @@
-//! Asks the upstream what its connection looks like: role, search path, temporary relations.
+//! Asks the upstream what its connection looks like: role, search path, temporary relations, time limits.
 //!
 //! Everything in the question is qualified, so that nothing the session has defined can stand in for it.
 
@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::broker::limit::LIMITED;
 use crate::model::name::ObjectName;
 use crate::sql::catalog::{Column, Relation, RelationKind};
 use crate::sql::scope::Temporaries;
@@ -25,6 +26,8 @@ pub(crate) struct Look {
     pub(crate) search_path: Vec<String>,
     /// Its temporary relations.
     pub(crate) temporary: Temporaries,
+    /// Its time limits, as the server shows them.
+    pub(crate) limits: Vec<(&'static str, String)>,
 }
 
 /// How the question ends: with the pipeline it is part of, or by itself.
@@ -36,7 +39,7 @@ pub(crate) enum End {
     Sync,
 }
 
-const QUESTION: &str = "SELECT pg_catalog.current_setting('role'), pg_catalog.current_setting('search_path'), \
+pub(crate) const QUESTION: &str = "SELECT pg_catalog.current_setting('role'), pg_catalog.current_setting('search_path'), \
 session_user::pg_catalog.text, \
 COALESCE((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(\
 'oid', c.oid::pg_catalog.int8, 'name', c.relname, 'kind', c.relkind, \
@@ -53,14 +56,18 @@ FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid \
 AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped))) \
 FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
 AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','p','v','m','f','S','c']::pg_catalog.\"char\"[])), \
-'[]'::pg_catalog.json)::pg_catalog.text";
+'[]'::pg_catalog.json)::pg_catalog.text, \
+pg_catalog.current_setting('statement_timeout', true), pg_catalog.current_setting('lock_timeout', true), \
+pg_catalog.current_setting('transaction_timeout', true), \
+pg_catalog.current_setting('idle_in_transaction_session_timeout', true), \
+pg_catalog.current_setting('idle_session_timeout', true)";
 
-/// Writes the question.
-pub(crate) fn ask(end: End, out: &mut Vec<u8>) {
+/// Writes a question.
+pub(crate) fn ask(question: &str, end: End, out: &mut Vec<u8>) {
     let messages = [
         Message::Parse {
             name: OURS,
-            sql: QUESTION,
+            sql: question,
             types: Vec::new(),
         },
         Message::Bind {
@@ -96,6 +103,9 @@ pub(crate) fn read(row: &DataRow<'_>) -> Option<Look> {
     let search_path = split(values.next()??)?;
     let session_user = values.next()??;
     let relations: Vec<Row> = serde_json::from_str(values.next()??).ok()?;
+    let limits = LIMITED.into_iter().zip(values);
+    let limits = limits.filter_map(|(name, value)| Some((name, value?.to_owned())));
+    let limits = limits.collect();
     let user = if role == "none" { session_user } else { role };
     let relations = relations
         .into_iter()
@@ -104,6 +114,7 @@ pub(crate) fn read(row: &DataRow<'_>) -> Option<Look> {
         user: user.to_owned(),
         search_path,
         temporary: Temporaries(relations.collect::<BTreeMap<_, _>>()),
+        limits,
     })
 }
 

@@ -23,11 +23,20 @@ use crate::policy::{Approval, Permit, Reason};
 use crate::sql::footprint::Analyzed;
 use crate::wire::backend::{Message, TransactionStatus};
 use crate::wire::error::Fields;
+use crate::wire::row::DataRow;
 
 /// How long a permit of a `Bind` counts for the `Execute` behind it without a second look.
 const FRESH: Duration = Duration::from_millis(200);
 /// How long the upstream may take to tell what its connection looks like.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// How soon the catalog is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    AtOnce,
+    /// For names that do not resolve: whoever sends many of them waits, and the database is spared.
+    Slow,
+}
 
 /// What stops an answer: an error for the client, or the end.
 pub(super) enum Stop {
@@ -120,10 +129,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     /// Policy, catalog and protection of this moment.
     pub(super) async fn view(&mut self) -> Result<View, Stop> {
         let place = Arc::clone(self.attachment.session.place());
-        let outdated = self.session.state().definitions() == Definitions::Outdated;
-        let view = match place.view() {
-            Some(view) if !outdated => view,
-            _ => self.refreshed().await?,
+        let view = match (self.session.state().definitions(), place.view()) {
+            (Definitions::Known | Definitions::Uncommitted, Some(view)) => view,
+            (Definitions::Doubted, Some(_)) => self.refreshed(Pace::Slow).await?,
+            (Definitions::Outdated, _) | (_, None) => self.refreshed(Pace::AtOnce).await?,
         };
         self.session
             .state_mut()
@@ -141,9 +150,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         Ok(view)
     }
 
-    async fn refreshed(&mut self) -> Result<View, Stop> {
+    async fn refreshed(&mut self, pace: Pace) -> Result<View, Stop> {
         let place = Arc::clone(self.attachment.session.place());
-        match place.refresh().await {
+        let looked = match pace {
+            Pace::AtOnce => place.refresh().await,
+            Pace::Slow => place.look_again().await,
+        };
+        match looked {
             Ok(view) => {
                 self.session.state_mut().refreshed();
                 Ok(view)
@@ -172,7 +185,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                     if attempt == 0 && denied.denial.reason == Reason::Unresolved =>
                 {
                     let before = view.catalog.version;
-                    *view = self.refreshed().await?;
+                    *view = self.refreshed(Pace::Slow).await?;
                     let written = self.budget.written(&view.catalog);
                     self.session.state_mut().wrote(written);
                     if view.catalog.version == before {
@@ -277,6 +290,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         }
         for permit in &permits {
             self.budget.writes(permit.facts(), &view.catalog);
+            self.warn(permit);
         }
         let mut runs = Vec::with_capacity(permits.len());
         for permit in permits {
@@ -383,39 +397,46 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
 
     /// Asks the upstream what its connection looks like. It owes nothing, and its transaction has not failed.
     async fn look(&mut self) -> Result<(), Stop> {
-        let looked = tokio::time::timeout(LOOK, self.ask_upstream()).await;
-        match looked {
-            Ok(Ok(look)) => {
+        let mut look = None;
+        let asked = self.ask_upstream(scope::QUESTION, |row| look = scope::read(row));
+        match tokio::time::timeout(LOOK, asked).await {
+            Ok(Ok(())) => {
+                let look: Look = look
+                    .ok_or_else(|| End::from(session::Error::Upstream("no row about its state")))?;
                 let state = self.session.state_mut();
                 state.renew(look.user, look.search_path, look.temporary);
-                Ok(())
+                self.tighten(&look.limits).await.map_err(Stop::from)
             }
             Ok(Err(end)) => Err(end.into()),
             Err(_) => Err(End::UpstreamGone.into()),
         }
     }
 
-    async fn ask_upstream(&mut self) -> Result<Look, End> {
+    /// Asks the upstream something for ourselves; the client hears nothing of it.
+    pub(super) async fn ask_upstream(
+        &mut self,
+        question: &str,
+        mut row: impl FnMut(&DataRow<'_>),
+    ) -> Result<(), End> {
         let end = if self.session.is_in_pipeline() {
             scope::End::Flush
         } else {
             scope::End::Sync
         };
         self.post();
-        scope::ask(end, self.upstream.framed.out());
+        scope::ask(question, end, self.upstream.framed.out());
         self.upstream
             .framed
             .flush()
             .await
             .map_err(|_| End::UpstreamGone)?;
-        let mut look = None;
         let mut closed = 0;
         loop {
             let Ok(Some(frame)) = self.upstream.framed.read().await else {
                 return Err(End::UpstreamGone);
             };
             match Message::decode(&frame).map_err(session::Error::UpstreamWire)? {
-                Message::DataRow(row) => look = scope::read(&row),
+                Message::DataRow(data) => row(&data),
                 Message::ParseComplete
                 | Message::BindComplete
                 | Message::CommandComplete { .. } => {}
@@ -444,6 +465,6 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 _ => return Err(session::Error::Upstream("something else than its state").into()),
             }
         }
-        look.ok_or_else(|| session::Error::Upstream("no row about its state").into())
+        Ok(())
     }
 }

@@ -426,6 +426,7 @@ impl Session {
             | Effect::Begin
             | Effect::Settings
             | Effect::SearchPath { .. }
+            | Effect::TimeLimit { .. }
             | Effect::Temporary(_)
             | Effect::Catalog => return,
         }

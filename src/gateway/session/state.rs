@@ -62,6 +62,8 @@ pub enum Definitions {
     Uncommitted,
     /// Definitions were changed: the catalog must be read again.
     Outdated,
+    /// The upstream did not know a name that the catalog knows: it is looked at again, in its time.
+    Doubted,
 }
 
 impl State {
@@ -121,14 +123,15 @@ impl State {
     /// The upstream knows names that the catalog does not, or the other way round.
     pub(super) fn contradicted(&mut self) {
         if self.definitions == Definitions::Known {
-            self.definitions = Definitions::Outdated;
+            self.definitions = Definitions::Doubted;
         }
     }
 
     /// The catalog was read again.
     pub fn refreshed(&mut self) {
-        if self.definitions == Definitions::Outdated {
-            self.definitions = Definitions::Known;
+        match self.definitions {
+            Definitions::Outdated | Definitions::Doubted => self.definitions = Definitions::Known,
+            Definitions::Known | Definitions::Uncommitted => {}
         }
     }
 
@@ -183,6 +186,7 @@ impl State {
             | Effect::Close(_)
             | Effect::Settings
             | Effect::SearchPath { .. }
+            | Effect::TimeLimit { .. }
             | Effect::Temporary(_)
             | Effect::Catalog
             | Effect::Discard => true,
@@ -208,6 +212,7 @@ impl State {
             | Effect::SearchPath { .. }
             | Effect::Temporary(_)
             | Effect::Discard => self.touch(),
+            Effect::TimeLimit { .. } => self.unlimited(),
             Effect::Catalog => {
                 self.touch();
                 self.definitions = Definitions::Uncommitted;
@@ -279,6 +284,17 @@ impl State {
     fn touch(&mut self) {
         self.generation += 1;
         self.freshness = Freshness::Stale;
+        self.transaction = Touched::Yes;
+    }
+
+    /// A time limit may be another than it was, now or when the transaction ends.
+    pub const fn unlimited(&mut self) {
+        self.freshness = Freshness::Stale;
+        self.transaction = Touched::Yes;
+    }
+
+    /// A time limit was tightened for the open transaction: what holds behind it is to be looked at again.
+    pub const fn limited(&mut self) {
         self.transaction = Touched::Yes;
     }
 

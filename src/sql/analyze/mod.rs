@@ -108,7 +108,7 @@ impl Sequence {
         const DEPENDS: &str =
             "a statement that depends on an earlier one in the same string; send them one by one";
         match &facts.effect {
-            Effect::None | Effect::Begin | Effect::Commit => {}
+            Effect::None | Effect::Begin | Effect::Commit | Effect::TimeLimit { .. } => {}
             Effect::Prepare { name, inner } => {
                 self.scope.prepared.insert(name.clone(), Arc::clone(inner));
             }

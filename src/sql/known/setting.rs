@@ -52,6 +52,18 @@ pub(in crate::sql) fn changes_reading(name: &str) -> bool {
     name.eq_ignore_ascii_case("search_path")
 }
 
+/// Whether a setting limits how long something may take.
+pub(in crate::sql) fn is_time_limit(name: &str) -> bool {
+    matches!(
+        name.to_ascii_lowercase().as_str(),
+        "statement_timeout"
+            | "lock_timeout"
+            | "transaction_timeout"
+            | "idle_in_transaction_session_timeout"
+            | "idle_session_timeout"
+    )
+}
+
 fn is_true(value: Option<&str>) -> bool {
     matches!(value, Some("on" | "true" | "yes" | "1" | "t" | "y"))
 }

@@ -379,6 +379,23 @@ fn same(one: Node<'_>, other: Node<'_>, depth: u16) -> bool {
                 && same(one.lexpr(), other.lexpr(), depth.saturating_add(1))
                 && same(one.rexpr(), other.rexpr(), depth.saturating_add(1))
         }
+        (Node::CoalesceExpr(one), Node::CoalesceExpr(other)) => lists(one.args(), other.args()),
+        (Node::MinMaxExpr(one), Node::MinMaxExpr(other)) => {
+            one.op == other.op && lists(one.args(), other.args())
+        }
+        (Node::RowExpr(one), Node::RowExpr(other)) => lists(one.args(), other.args()),
+        (Node::A_ArrayExpr(one), Node::A_ArrayExpr(other)) => {
+            lists(one.elements(), other.elements())
+        }
+        (Node::BoolExpr(one), Node::BoolExpr(other)) => {
+            one.boolop == other.boolop && lists(one.args(), other.args())
+        }
+        (Node::NullTest(one), Node::NullTest(other)) => {
+            one.nulltesttype == other.nulltesttype
+                && same(one.arg(), other.arg(), depth.saturating_add(1))
+        }
+        (Node::CollateClause(one), other) => same(one.arg(), other, depth.saturating_add(1)),
+        (one, Node::CollateClause(other)) => same(one, other.arg(), depth.saturating_add(1)),
         (Node::String(one), Node::String(other)) => one.sval() == other.sval(),
         (Node::TypeCast(one), other) => same(one.arg(), other, depth.saturating_add(1)),
         (one, Node::TypeCast(other)) => same(one, other.arg(), depth.saturating_add(1)),

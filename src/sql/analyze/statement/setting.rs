@@ -73,6 +73,10 @@ impl Analyzer<'_> {
                 path,
                 local: set.is_local,
             },
+            _ if known::setting::is_time_limit(name) => Effect::TimeLimit {
+                name: name.to_ascii_lowercase(),
+                value: joined,
+            },
             _ => Effect::None,
         };
         Outcome::new(Kind::Set, effect)
