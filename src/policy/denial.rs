@@ -48,11 +48,15 @@ pub enum Reason {
     Protected {
         /// The column, where one can be named.
         column: Option<String>,
+        /// The `[[protect]]` that says so, when it is one.
+        rule: Option<String>,
     },
     /// A mask would be written over the real value.
     WriteBack {
         /// The column.
         column: String,
+        /// The `[[protect]]` that says so.
+        rule: String,
     },
     /// The statement is not understood.
     NotUnderstood,
@@ -65,6 +69,24 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The entry of the policy behind it, by name.
+    #[must_use]
+    pub fn entry(&self) -> Option<&str> {
+        match self {
+            Self::Rule { name, .. } => Some(name),
+            Self::Protected { rule, .. } => rule.as_deref(),
+            Self::WriteBack { rule, .. } => Some(rule),
+            Self::NotAllowed
+            | Self::NoRoleMatched
+            | Self::Condition
+            | Self::ReadOnly
+            | Self::NotUnderstood
+            | Self::Unresolved
+            | Self::Pinned
+            | Self::NoApprover => None,
+        }
+    }
+
     /// The word for it, as in `--output json`.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -85,7 +107,7 @@ impl Reason {
 }
 
 /// `insufficient_privilege`
-const INSUFFICIENT_PRIVILEGE: &str = "42501";
+pub(super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
 
 impl Denial {
     pub(super) fn new(reason: Reason, message: impl Into<String>) -> Self {

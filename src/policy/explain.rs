@@ -7,7 +7,7 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use crate::model::name::ColumnId;
-use crate::policy::decide::{Judgement, Question, Unbound, judge, words};
+use crate::policy::decide::{Judgement, Question, Unbound, judge, placed as placed_at, words};
 use crate::policy::document::rule::Effect;
 use crate::sql::catalog::Catalog;
 use crate::sql::footprint::{Analyzed, Facts};
@@ -102,6 +102,9 @@ pub struct Matched {
 pub struct Against {
     /// The kind of reason.
     pub reason: String,
+    /// The rule or protection behind it, by name.
+    #[serde(default)]
+    pub entry: Option<String>,
     /// The sentence the client would get.
     pub message: String,
     /// The rule, its file and line.
@@ -155,7 +158,7 @@ pub fn explain(question: &Question<'_>, analyzed: &Analyzed) -> Explanation {
         columns: columns(question.catalog, facts, &judgement),
         uses: uses(question, facts),
         rules: matched(&judgement),
-        denials: against(&judgement),
+        denials: against(&judgement, analyzed),
         review: judgement.demand.as_ref().map(|demand| Review {
             rule: demand.rule.clone(),
             approvers: demand.approvers.iter().cloned().collect(),
@@ -268,15 +271,16 @@ fn matched(judgement: &Judgement<'_>) -> Vec<Matched> {
         .collect()
 }
 
-fn against(judgement: &Judgement<'_>) -> Vec<Against> {
-    judgement
-        .denials
-        .iter()
+fn against(judgement: &Judgement<'_>, analyzed: &Analyzed) -> Vec<Against> {
+    let placed = judgement.denials.iter().cloned();
+    placed
+        .map(|denial| placed_at(denial, analyzed))
         .map(|denial| Against {
             reason: denial.reason.name().to_owned(),
-            message: denial.message.clone(),
-            detail: denial.detail.clone(),
-            hint: denial.hint.clone(),
+            entry: denial.reason.entry().map(str::to_owned),
+            message: denial.message,
+            detail: denial.detail,
+            hint: denial.hint,
             position: denial.position,
         })
         .collect()

@@ -162,6 +162,9 @@ impl Came {
         self.rules
             .extend(explanation.rules.into_iter().map(|r| r.name));
         self.rules.extend(explanation.allowed_by);
+        let against = explanation.denials.into_iter();
+        self.rules
+            .extend(against.filter_map(|against| against.entry));
         let masked = explanation.columns.into_iter().filter(|c| c.mask.is_some());
         self.masked.extend(masked.map(|column| column.name));
     }

@@ -224,7 +224,10 @@ fn hazard(hazard: Hazard, question: &Question<'_>) -> Option<Denial> {
     let database = question.database;
     Some(
         Denial::new(
-            Reason::Protected { column: None },
+            Reason::Protected {
+                column: None,
+                rule: None,
+            },
             format!("this statement {what}, which is denied on `{database}`"),
         )
         .detail("The database has columns that are protected from you, and this could go around their protection."),
@@ -277,6 +280,7 @@ fn guarded(question: &Question<'_>, facts: &Facts) -> Guarded {
 fn protected(guard: &Guard, message: String) -> Denial {
     let reason = Reason::Protected {
         column: Some(guard.column.clone()),
+        rule: Some(guard.rule.clone()),
     };
     Denial::new(reason, message).detail(by("Protection", &guard.rule, &guard.place))
 }

@@ -12,13 +12,13 @@ use crate::model::session::RequestId;
 use crate::model::subject::Subject;
 use crate::model::time::Timestamp;
 use crate::policy::binding::{Binding, Bound, Parameter};
-use crate::policy::denial::by;
+use crate::policy::denial::{INSUFFICIENT_PRIVILEGE, by};
 use crate::policy::document::rule::{Effect, Rule, Situation};
 use crate::policy::obligation::Mask;
 use crate::policy::permit::{Demand, Guarded, Held, Permit};
 use crate::policy::{Denial, Policy, Protection, Reason};
 use crate::sql::catalog::Catalog;
-use crate::sql::footprint::{Analyzed, Facts, Hazard, Kind};
+use crate::sql::footprint::{Analyzed, Effect as On, Facts, Hazard, Kind};
 
 mod guard;
 mod power;
@@ -106,7 +106,7 @@ pub fn decide(question: &Question<'_>, analyzed: Analyzed) -> Decision {
     let text = Arc::clone(analyzed.statement().whole());
     let judgement = judge(question, analyzed.facts(), &text, Unbound::Refused);
     if let Some(denial) = judgement.denials.into_iter().next() {
-        return Decision::Deny(Box::new(denial));
+        return Decision::Deny(Box::new(placed(denial, &analyzed)));
     }
     let mut limits = question.policy.limits().of(question.subject.kind);
     let mut approval = None;
@@ -139,6 +139,17 @@ pub fn decide(question: &Question<'_>, analyzed: Analyzed) -> Decision {
         probes: judgement.probes,
         approval,
     }))
+}
+
+/// A refusal that concerns a statement as a whole points at its start: it may be one of several in a string.
+pub(super) fn placed(denial: Denial, analyzed: &Analyzed) -> Denial {
+    if denial.position.is_some() || denial.sqlstate != INSUFFICIENT_PRIVILEGE {
+        return denial;
+    }
+    let statement = analyzed.statement();
+    let text = statement.text();
+    let blank = text.len() - text.trim_start().len();
+    denial.at(statement.whole(), Some(statement.start() + blank))
 }
 
 /// What an approval of this statement would be bound to.
@@ -193,7 +204,7 @@ pub(super) fn judge<'a>(
         .rules()
         .iter()
         .filter(|rule| rule.concerns(&situation))
-        .filter(|rule| rule::fits(rule, facts, question))
+        .filter(|rule| rule::fits(rule, facts, question) || denies_prepared(rule, facts, question))
         .collect();
     let mut denials = pinned(facts);
     denials.extend(
@@ -241,6 +252,10 @@ fn denied_by(rule: &Rule, question: &Question<'_>, facts: &Facts) -> Option<Deni
         Effect::Deny => {}
         Effect::Review(_) => return None,
     }
+    let facts = match &facts.effect {
+        On::Prepare { inner, .. } if rule::fits(rule, inner, question) => inner,
+        _ => facts,
+    };
     let what = words::matched(rule, facts);
     let message = format!("{what} is denied on `{}`", question.database);
     let reason = Reason::Rule {
@@ -252,6 +267,14 @@ fn denied_by(rule: &Rule, question: &Question<'_>, facts: &Facts) -> Option<Deni
         Some(hint) => denial.hint(hint.as_str()),
         None => denial.hint(words::instead(rule, facts)),
     })
+}
+
+/// What is denied need not be prepared. A review comes with the execution, which has the parameters.
+fn denies_prepared(rule: &Rule, facts: &Facts, question: &Question<'_>) -> bool {
+    match (&rule.effect, &facts.effect) {
+        (Effect::Deny, On::Prepare { inner, .. }) => rule::fits(rule, inner, question),
+        _ => false,
+    }
 }
 
 /// All reviews at once: who approves must be good for every rule.
@@ -295,7 +318,6 @@ fn no_approver(first: &str, second: &Rule) -> Denial {
 
 /// The kinds a statement has in the eyes of rules: its own, those inside of it, and those of what it prepares or declares.
 fn kinds(facts: &Facts) -> BTreeSet<Kind> {
-    use crate::sql::footprint::Effect as On;
     let mut kinds = facts.parts.clone();
     kinds.insert(facts.kind);
     match &facts.effect {
@@ -314,6 +336,7 @@ fn kinds(facts: &Facts) -> BTreeSet<Kind> {
         | On::Close(_)
         | On::Settings
         | On::SearchPath { .. }
+        | On::TimeLimit { .. }
         | On::Temporary(_)
         | On::Catalog
         | On::Discard => {}

@@ -93,7 +93,12 @@ pub(super) fn instead(rule: &Rule, facts: &Facts) -> &'static str {
 /// What the database itself would say to a name that does not resolve.
 pub(super) fn failure(opaque: &Opaque, text: &str) -> Option<Denial> {
     let failure = opaque.failure.as_ref()?;
-    let denial = Denial::new(Reason::Unresolved, failure.message.as_str());
+    let mut denial = Denial::new(Reason::Unresolved, failure.message.as_str());
+    if failure.sqlstate == "0A000" {
+        denial = denial.hint(
+            "`DEALLOCATE` it, and prepare it again: it is then read by what its names mean now.",
+        );
+    }
     Some(
         Denial {
             sqlstate: failure.sqlstate,

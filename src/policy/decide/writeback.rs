@@ -80,9 +80,9 @@ fn is_stars(text: &str) -> bool {
 }
 
 fn refuse(guard: &Guard) -> Denial {
-    let column = guard.column.clone();
+    let (column, rule) = (guard.column.clone(), guard.rule.clone());
     let message = format!("a masked value would be written over the real one in `{column}`");
-    Denial::new(Reason::WriteBack { column }, message)
+    Denial::new(Reason::WriteBack { column, rule }, message)
         .detail(by("Protection", &guard.rule, &guard.place))
         .hint("Leave the column out of the statement, or write the real value.")
 }

@@ -27,6 +27,11 @@ fn a_write_names_its_rows() {
         update products set price = '0' where true => deny no-unrestricted-write
         update products set price = '0' where 1 = 1 => deny no-unrestricted-write
         update products set price = '0' where id = id => deny no-unrestricted-write
+        delete from products where coalesce(id, '1') = coalesce(id, '1') => deny no-unrestricted-write
+        delete from products where greatest(id) >= greatest(id) => deny no-unrestricted-write
+        delete from products where row(id) = row(id) => deny no-unrestricted-write
+        delete from products where (id is null) = (id is null) => deny no-unrestricted-write
+        delete from products where sku collate ucs_basic = sku => deny no-unrestricted-write
         delete from products => deny no-unrestricted-write
         delete from products where 'a' = 'a' or id = '7' => deny no-unrestricted-write
         with gone as (delete from products returning id) select id from gone => deny no-unrestricted-write
@@ -87,6 +92,30 @@ fn protected_tables_are_written_under_four_eyes() {
         with c as (update customers set name = 'x' where id = '7' returning id) select id from c => review review-protected
         update orders set note = 'x' where id = '7' => allow engineers
         select name from customers => allow engineers
+        ",
+    );
+}
+
+#[test]
+fn nobody_locks_a_whole_table() {
+    Shop::new(STARTER).check(
+        "
+        lock table orders => deny no-lock
+        lock orders in share mode nowait => deny no-lock
+        select id from orders where id = '7' for update => allow engineers
+        ",
+    );
+}
+
+#[test]
+fn what_is_denied_is_not_prepared_either() {
+    Shop::new(STARTER).check(
+        "
+        prepare p as delete from products => deny no-unrestricted-write
+        prepare p as update products set price = '0' where 1 = 1 => deny no-unrestricted-write
+        prepare p as select pg_read_file('/etc/passwd') => deny no-server-access
+        prepare p as delete from products where id = '7' => allow engineers
+        prepare p as update payments set amount = '1' where id = '7' => allow engineers
         ",
     );
 }
