@@ -1,15 +1,61 @@
 //! Is it alive, is it ready, what does it count.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
 
 use crate::api::State;
 use crate::api::error::Error;
 use crate::audit::log::Readiness;
+
+/// Why the newest policy files are not in force, if they are not: the policy loaded before stays.
+#[derive(Debug, Clone, Default)]
+pub struct Standing(Arc<Mutex<Option<String>>>);
+
+impl Standing {
+    /// Shows it in `registry`, too.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let standing = Self::default();
+        registry.register_collector(Box::new(standing.clone()));
+        standing
+    }
+
+    /// The files can't be used, for this reason.
+    pub fn refused(&self, reason: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    /// What is in the files is in force.
+    pub fn accepted(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn reason(&self) -> Option<String> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Collector for Standing {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let gauge = ConstGauge::new(i64::from(self.reason().is_some()));
+        let help = "Whether the policy files have mistakes, so that the policy loaded before stays";
+        let metric =
+            encoder.encode_descriptor("policy_refused", help, None, gauge.metric_type())?;
+        gauge.encode(metric)
+    }
+}
 
 /// `GET /livez`: the process answers.
 pub(super) async fn live() -> &'static str {
@@ -36,6 +82,7 @@ pub(super) async fn ready(
         .iter()
         .map(|name| format!("the database `{name}` can't be used"));
     lines.extend(named);
+    lines.extend(state.standing.reason());
     let status = if ready {
         StatusCode::OK
     } else {

@@ -39,6 +39,8 @@ pub struct State {
     pub info: types::Info,
     /// Counters.
     pub metrics: Arc<prometheus_client::registry::Registry>,
+    /// Whether the policy files are in force.
+    pub standing: health::Standing,
 }
 
 /// All routes.

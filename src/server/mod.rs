@@ -133,6 +133,7 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
     let gateway = advertised(&config, address);
     let mut registry = Registry::with_prefix("dbgate");
     broker::metrics::register(&broker, &mut registry);
+    let standing = api::health::Standing::register(&mut registry);
     let options = gate(&config, surroundings, &broker, &tls)?;
     let gate = Arc::new(gateway::Gateway::new(options, &mut registry));
     let api = Arc::new(api::State {
@@ -141,6 +142,7 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
         log: log.clone(),
         info: info(&config, &gateway),
         metrics: Arc::new(registry),
+        standing: standing.clone(),
     });
     let (drain, signal) = drain::pair();
     let front = Arc::new(front::Front {
@@ -153,7 +155,7 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
         tokio::spawn(front::accept(listener, front, signal.clone())),
         tokio::spawn(reload::watch(
             config.policy_files.clone(),
-            Arc::clone(&broker),
+            (Arc::clone(&broker), standing),
             signal,
         )),
     ];

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::api::health::Standing;
 use crate::audit::event::{Action, Context, Event};
 use crate::broker::Broker;
 use crate::net::drain::Signal;
@@ -18,7 +19,11 @@ const PERIOD: Duration = Duration::from_secs(1);
 type Look = Vec<Option<(SystemTime, u64)>>;
 
 /// Watches until a stop is asked for.
-pub(super) async fn watch(files: Vec<PathBuf>, broker: Arc<Broker>, mut stop: Signal) {
+pub(super) async fn watch(
+    files: Vec<PathBuf>,
+    (broker, standing): (Arc<Broker>, Standing),
+    mut stop: Signal,
+) {
     let mut hangup = signal(SignalKind::hangup()).ok();
     let mut seen = look(&files);
     let mut tick = tokio::time::interval(PERIOD);
@@ -33,32 +38,51 @@ pub(super) async fn watch(files: Vec<PathBuf>, broker: Arc<Broker>, mut stop: Si
             continue;
         }
         seen = now;
-        match server::read_policy(&files) {
-            Ok(policy) => {
-                let hash = policy.hash().to_owned();
-                match broker.set_policy(Arc::new(policy)).await {
-                    Ok(()) => tracing::info!(hash, "the policy was loaded"),
-                    Err(error) => {
-                        tracing::error!(%error, "the new policy could not be put in force; the old one stays");
-                    }
+        load(&files, &broker, &standing).await;
+    }
+}
+
+/// Reads the files and puts them in force. With mistakes, the policy stays as it is, and log and readiness say so.
+async fn load(files: &[PathBuf], broker: &Broker, standing: &Standing) {
+    match server::read_policy(files) {
+        Ok(policy) => {
+            let hash = policy.hash().to_owned();
+            match broker.set_policy(Arc::new(policy)).await {
+                Ok(()) => {
+                    standing.accepted();
+                    tracing::info!(hash, "the policy was loaded");
+                }
+                Err(error) => {
+                    standing.refused(
+                        "the new policy could not be put in force; the old one stays".to_owned(),
+                    );
+                    tracing::error!(%error, "the new policy could not be put in force; the old one stays");
                 }
             }
-            Err(server::Error::Policy(problems)) => {
-                for problem in &problems {
-                    tracing::error!(%problem, "the policy has a mistake; the old one stays");
-                }
-                refused(&broker, problems.to_string()).await;
+        }
+        Err(server::Error::Policy(problems)) => {
+            let mistakes = match problems.len() {
+                1 => "a mistake".to_owned(),
+                many => format!("{many} mistakes"),
+            };
+            standing.refused(format!(
+                "the policy files have {mistakes}; the policy loaded before stays"
+            ));
+            for problem in &problems {
+                tracing::error!(%problem, "the policy has a mistake; the old one stays");
             }
-            Err(error) => {
-                tracing::error!(%error, "the policy can't be read; the old one stays");
-                refused(&broker, error.to_string()).await;
-            }
+            record_refused(broker, problems.to_string()).await;
+        }
+        Err(error) => {
+            standing.refused("the policy can't be read; the old one stays".to_owned());
+            tracing::error!(%error, "the policy can't be read; the old one stays");
+            record_refused(broker, error.to_string()).await;
         }
     }
 }
 
 /// Records that there was a policy which is not in force.
-async fn refused(broker: &Broker, error: String) {
+async fn record_refused(broker: &Broker, error: String) {
     let error = error.into();
     let event = Event::new(Context::default(), Action::PolicyRefused { error });
     if let Err(error) = broker.log().append(event).await {

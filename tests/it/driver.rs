@@ -85,10 +85,14 @@ id,email
 ERROR:  division by zero
 ERROR:  current transaction is aborted, commands ignored until end of transaction block
 ERROR:  `DROP` is denied on `prod`
+LINE 1: DROP TABLE customers;
+        ^
 DETAIL:  Rule `no-drop`
 HINT:  Drop objects in a migration that is reviewed and deployed, not in a session.
 3
 ERROR:  `DROP` is denied on `prod`
+LINE 1: SELECT 1 ; DROP TABLE customers ; SELECT 2;
+                   ^
 DETAIL:  Rule `no-drop`
 HINT:  Drop objects in a migration that is reviewed and deployed, not in a session.
 3

@@ -24,5 +24,6 @@ mod lease;
 mod log;
 mod masks;
 mod outlive;
+mod policy;
 mod protocol;
 mod serve;

@@ -252,10 +252,9 @@ fn denied_by(rule: &Rule, question: &Question<'_>, facts: &Facts) -> Option<Deni
         Effect::Deny => {}
         Effect::Review(_) => return None,
     }
-    let facts = match &facts.effect {
-        On::Prepare { inner, .. } if rule::fits(rule, inner, question) => inner,
-        _ => facts,
-    };
+    let facts = prepared(facts)
+        .filter(|inner| rule::fits(rule, inner, question))
+        .unwrap_or(facts);
     let what = words::matched(rule, facts);
     let message = format!("{what} is denied on `{}`", question.database);
     let reason = Reason::Rule {
@@ -271,9 +270,16 @@ fn denied_by(rule: &Rule, question: &Question<'_>, facts: &Facts) -> Option<Deni
 
 /// What is denied need not be prepared. A review comes with the execution, which has the parameters.
 fn denies_prepared(rule: &Rule, facts: &Facts, question: &Question<'_>) -> bool {
-    match (&rule.effect, &facts.effect) {
-        (Effect::Deny, On::Prepare { inner, .. }) => rule::fits(rule, inner, question),
-        _ => false,
+    let inner = prepared(facts).filter(|_| rule.effect == Effect::Deny);
+    inner.is_some_and(|inner| rule::fits(rule, inner, question))
+}
+
+/// What a `PREPARE` prepares.
+fn prepared(facts: &Facts) -> Option<&Facts> {
+    if let On::Prepare { inner, .. } = &facts.effect {
+        Some(inner)
+    } else {
+        None
     }
 }
 

@@ -215,3 +215,13 @@ pub(crate) struct Report {
 pub(crate) fn error(heard: &[Heard]) -> Option<Report> {
     report(heard, b'E')
 }
+
+/// All notices, their messages.
+pub(crate) fn notices(heard: &[Heard]) -> Vec<String> {
+    heard
+        .iter()
+        .filter(|(tag, _)| *tag == b'N')
+        .filter_map(|one| report(std::slice::from_ref(one), b'N'))
+        .map(|report| report.message)
+        .collect()
+}
