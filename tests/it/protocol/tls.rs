@@ -7,11 +7,12 @@ use std::path::Path;
 use dbgate::model::secret::Secret;
 use dbgate::upstream::connect;
 
+use crate::badinput::{Said, check};
 use crate::harness::long;
 use crate::harness::peer::{self, GSS, Peer, SSL, V3_0, frame, startup};
 use crate::harness::postgres::Server;
 use crate::harness::site::Site;
-use crate::protocol::{log_all, logged};
+use crate::protocol::{log_all, logged, words};
 
 const PG: &[u8] = b"postgresql";
 const HTTP: &[u8] = b"http/1.1";
@@ -42,6 +43,50 @@ async fn a_client_gets_in_by_direct_tls_by_negotiated_tls_and_on_loopback_in_cle
         assert!(cancel.rest().is_empty(), "{way}");
         assert_eq!(peer::kinds(&peer.query("SELECT 1")), "TDCZ", "{way}");
     }
+}
+
+/// An address of this machine that is not on loopback; nothing is sent to find it.
+fn outside() -> Option<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().unwrap().ip();
+    (!address.is_loopback()).then_some(address)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn off_loopback_nothing_is_taken_in_clear_but_a_cancel() {
+    let Some(address) = outside() else {
+        println!("NOT TRIED: this machine has no address but loopback");
+        return;
+    };
+    let server = Server::shared();
+    let offer = server.offer().await;
+    let site = Site::new(&server, &offer);
+    site.edit(
+        "address = \"127.0.0.1:0\"",
+        "address = \"0.0.0.0:0\"\npublic_host = \"127.0.0.1\"",
+    );
+    let mut broker = site.run();
+    broker.url = broker.url.replace("0.0.0.0", "127.0.0.1");
+    let granted = site.engineer(&broker).await.grant(600).await;
+    let dial =
+        || Peer::over(std::net::TcpStream::connect((address, granted.gateway.port)).unwrap());
+    let parameters = [("user", &*granted.user), ("database", &*offer.name)];
+    let refused = dial().hello(&parameters);
+    check("plain text from elsewhere", Said::on_wire(&refused));
+    // By TLS the same client gets in; its cancel comes in clear, as of an older libpq.
+    let mut peer = dial();
+    peer.send(SSL).unwrap();
+    let mut yes = [0];
+    peer.read_exact(&mut yes).unwrap();
+    let mut peer = peer.encrypt(&site.path("ca.pem"), &[]).unwrap();
+    peer.login(&granted.user, &granted.secret, &offer.name);
+    peer.say(b'Q', b"SELECT pg_sleep(20)\0");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let mut cancel = dial();
+    cancel.send(&peer::cancel(&peer.key)).unwrap();
+    assert!(cancel.rest().is_empty());
+    assert_eq!(words(&peer.until(b'Z')), ["T", "E(ERROR 57014)", "Z(I)"]);
 }
 
 /// Row A5, the client's side.
