@@ -63,7 +63,7 @@ impl Stage {
         self.watcher.query_one(sql, &[]).await.unwrap().get(0)
     }
 
-    async fn sleeps(&self, count: i64) {
+    pub(super) async fn sleeps(&self, count: i64) {
         let since = Instant::now();
         while self.sleeping().await != count {
             assert!(

@@ -1,9 +1,13 @@
 //! The protocol on the built binary before a real PostgreSQL: encryption, first words, messages in every state, cancels, data.
 
 mod cancel;
+mod client;
 mod matrix;
+mod scram;
 mod script;
+mod shortage;
 mod startup;
+mod swallow;
 mod tls;
 
 use dbgate::api::types::Granted;
