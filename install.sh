@@ -14,7 +14,7 @@ usage: ./install.sh [--prefix DIR] [--dry-run] [--yes] [--demo | --uninstall]
 END
 }
 
-prefix=${DBGATE_PREFIX:-${HOME:?HOME is not set; give --prefix}/.local}
+prefix=${DBGATE_PREFIX:-${HOME:+$HOME/.local}}
 dry=
 demo=
 yes=
@@ -45,41 +45,63 @@ while [ $# -gt 0 ]; do
 done
 [ -z "$demo" ] || [ -z "$uninstall" ] || { echo "error: --demo and --uninstall exclude each other" >&2; exit 2; }
 
+say() { printf '%s\n' "$*" >&2; }
+
+[ -n "$prefix" ] || {
+    say "error: there is no HOME to install below"
+    say "hint: give a folder with --prefix"
+    exit 2
+}
 here=$(cd "$(dirname "$0")" && pwd)
 case $prefix in
     /*) ;;
     *) prefix=$(pwd)/$prefix ;;
 esac
+prefix=${prefix%/}
 
-say() { echo "$*" >&2; }
+# quote WORD: as a shell has to be given it.
+quote() {
+    case $1 in
+        '' | *[!A-Za-z0-9_./:=@%+,-]*) printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\''/g")" ;;
+        *) printf %s "$1" ;;
+    esac
+}
 
 # run COMMAND…: shows it, and runs it unless this is a dry run.
 run() {
-    say "  $*"
+    line=
+    for word in "$@"; do line="$line $(quote "$word")"; done
+    say " $line"
     [ -n "$dry" ] || "$@"
 }
 
-# Where each file goes: "source target mode".
-files() {
-    echo "$here/target/release/dbgate $prefix/bin/dbgate 755"
-    for page in "$here"/man/*.1; do
-        [ -e "$page" ] && echo "$page $prefix/share/man/man1/$(basename "$page") 644"
-    done
-    echo "$here/completions/dbgate.bash $prefix/share/bash-completion/completions/dbgate 644"
-    echo "$here/completions/_dbgate $prefix/share/zsh/site-functions/_dbgate 644"
-    echo "$here/completions/dbgate.fish $prefix/share/fish/vendor_completions.d/dbgate.fish 644"
-    echo "$here/completions/_dbgate.ps1 $prefix/share/powershell/completions/_dbgate.ps1 644"
-}
+# Folders below the prefix that hold what is installed, inner ones first.
+folders="share/man/man1 share/man share/bash-completion/completions share/bash-completion share/zsh/site-functions
+    share/zsh share/fish/vendor_completions.d share/fish share/powershell/completions share/powershell share bin"
 
 if [ -n "$uninstall" ]; then
+    removed=0
     say "removing dbgate from $prefix:"
     # Pages of commands that a newer checkout no longer has are removed, too.
     for file in "$prefix/bin/dbgate" "$prefix"/share/man/man1/dbgate.1 "$prefix"/share/man/man1/dbgate-*.1 \
         "$prefix/share/bash-completion/completions/dbgate" "$prefix/share/zsh/site-functions/_dbgate" \
         "$prefix/share/fish/vendor_completions.d/dbgate.fish" "$prefix/share/powershell/completions/_dbgate.ps1"; do
-        [ ! -e "$file" ] || run rm -f "$file"
+        if [ -e "$file" ] || [ -L "$file" ]; then
+            run rm -f "$file"
+            removed=$((removed + 1))
+        fi
     done
-    say "done; your configuration and tokens were left alone (\`dbgate logout\` forgets tokens)"
+    if [ "$removed" = 0 ]; then
+        say "  nothing of dbgate is there"
+        exit 0
+    fi
+    # Folders that others use are not empty, and stay.
+    if [ -z "$dry" ]; then
+        for folder in $folders; do rmdir "$prefix/$folder" 2>/dev/null || true; done
+        rmdir "$prefix" 2>/dev/null || true
+    fi
+    [ -n "$dry" ] || say "removed $removed files, and the folders they left empty"
+    say "your configuration and tokens were left alone (\`dbgate logout\` forgets tokens)"
     exit 0
 fi
 
@@ -198,16 +220,43 @@ wanted=$(missing | tr '\n' ' ')
 [ -z "$wanted" ] || install_packages "$wanted"
 
 say "building dbgate (a few minutes the first time):"
-run cargo build --release --locked --manifest-path "$here/Cargo.toml"
+# A target folder of the user's own, set by CARGO_TARGET_DIR or in cargo's configuration, is not where we look.
+run cargo build --release --locked --manifest-path "$here/Cargo.toml" --target-dir "$here/target"
 
-say "installing below $prefix:"
-files | while read -r source target mode; do
-    run mkdir -p "$(dirname "$target")"
-    # Copied beside the target and renamed, so that a running dbgate is not disturbed.
-    run cp "$source" "$target.new"
-    run chmod "$mode" "$target.new"
-    run mv -f "$target.new" "$target"
+# place SOURCE TARGET MODE: copied beside the target and renamed, so that a running dbgate is not disturbed.
+placed=0
+place() {
+    placed=$((placed + 1))
+    [ -z "$dry" ] || return 0
+    mkdir -p "$(dirname "$2")"
+    cp "$1" "$2.new"
+    chmod "$3" "$2.new"
+    mv -f "$2.new" "$2"
+}
+
+# show SOURCE TARGET MODE: places a file and says so.
+show() {
+    say "  $2"
+    place "$@"
+}
+
+say "installing:"
+show "$here/target/release/dbgate" "$prefix/bin/dbgate" 755
+pages=0
+for page in "$here"/man/*.1; do
+    place "$page" "$prefix/share/man/man1/$(basename "$page")" 644
+    pages=$((pages + 1))
 done
+say "  $prefix/share/man/man1/dbgate*.1 ($pages pages)"
+show "$here/completions/dbgate.bash" "$prefix/share/bash-completion/completions/dbgate" 644
+show "$here/completions/_dbgate" "$prefix/share/zsh/site-functions/_dbgate" 644
+show "$here/completions/dbgate.fish" "$prefix/share/fish/vendor_completions.d/dbgate.fish" 644
+show "$here/completions/_dbgate.ps1" "$prefix/share/powershell/completions/_dbgate.ps1" 644
+if [ -n "$dry" ]; then
+    say "nothing was done: this was a dry run"
+else
+    say "installed $placed files: the program, its man pages and completions"
+fi
 
 case :$PATH: in
     *:"$prefix/bin":*) ;;
@@ -221,10 +270,12 @@ case :${MANPATH:-}: in
     *:"$prefix/share/man":*) ;;
     *) have man && ! man -w dbgate >/dev/null 2>&1 && say "for man pages: export MANPATH=\"$prefix/share/man:\"" ;;
 esac || true
-say "for zsh completions: fpath=($prefix/share/zsh/site-functions \$fpath), before compinit"
-say "for PowerShell completions: . $prefix/share/powershell/completions/_dbgate.ps1"
+say "for zsh completions: fpath=($(quote "$prefix/share/zsh/site-functions") \$fpath), before compinit"
+say "for PowerShell completions: . $(quote "$prefix/share/powershell/completions/_dbgate.ps1")"
 
 if [ -n "$demo" ]; then
     say ""
-    run "$prefix/bin/dbgate" demo
+    say "  $(quote "$prefix/bin/dbgate") demo"
+    # In this process's place: a signal to it is a signal to the demo.
+    [ -n "$dry" ] || exec "$prefix/bin/dbgate" demo
 fi
