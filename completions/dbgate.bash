@@ -814,7 +814,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__demo)
-            opts="-o -q -v -h --sql --policy --dir --json --pg-bin --listen --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help"
+            opts="-o -q -v -h --play --sql --policy --dir --json --pg-bin --dsn --listen --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -833,6 +833,10 @@ _dbgate() {
                     return 0
                     ;;
                 --pg-bin)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dsn)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1202,7 +1206,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__internal__subcmd__guardian)
-            opts="-o -q -v -h --parent --account --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help"
+            opts="-o -q -v -h --parent --account --keep-environment --url --ca-file --id-token-file --token-store --config-dir --output --color --no-input --quiet --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

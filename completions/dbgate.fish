@@ -302,6 +302,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l sql -d 'Load this
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l policy -d 'Use this policy instead of the shop\'s' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l dir -d 'Keep everything in this new folder' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l pg-bin -d 'The folder of PostgreSQL\'s server programs' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l dsn -d 'Use this server instead of one of its own: postgres://USER@HOST/postgres, a role with CREATEDB and CREATEROLE' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l listen -d 'The broker\'s address; port 0 takes a free one' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l url -d 'The broker\'s address, such as https://db.example.com' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
@@ -317,6 +318,7 @@ ndjson\t'One JSON document a line'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
 always\t'Everywhere'
 never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l play -d 'Run the commands to try by itself, as the engineer, the reviewer and the auditor, and end'
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l json -d 'Print one JSON object when ready, and stay in the foreground'
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -l no-input -d 'Never ask; fail where a question would be asked'
 complete -c dbgate -n "__fish_dbgate_using_subcommand demo" -s q -l quiet -d 'Tell errors and warnings only'
@@ -608,6 +610,7 @@ ndjson\t'One JSON document a line'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand internal-guardian" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
 always\t'Everywhere'
 never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand internal-guardian" -l keep-environment -d 'Pass the environment on'
 complete -c dbgate -n "__fish_dbgate_using_subcommand internal-guardian" -l no-input -d 'Never ask; fail where a question would be asked'
 complete -c dbgate -n "__fish_dbgate_using_subcommand internal-guardian" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand internal-guardian" -s v -l verbose -d 'Tell more'

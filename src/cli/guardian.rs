@@ -17,6 +17,10 @@ pub(crate) struct Args {
     #[arg(long)]
     account: Option<Numbers>,
 
+    /// Pass the environment on
+    #[arg(long)]
+    keep_environment: bool,
+
     /// The program and its arguments
     #[arg(last = true, required = true)]
     command: Vec<String>,
@@ -46,6 +50,7 @@ pub(crate) fn run(args: &Args) -> Error {
     let guarded = Guarded {
         parent: args.parent,
         account: args.account.map(|Numbers(account)| account),
+        keeps_environment: args.keep_environment,
         program: PathBuf::from(program),
         arguments: arguments.to_vec(),
     };

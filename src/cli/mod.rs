@@ -118,7 +118,7 @@ async fn dispatch(ui: &mut Ui, globals: &Globals, command: Command) -> Result<()
         Command::Approve(args) => approve::run(ui, globals, &args).await,
         Command::Deny(args) => deny::run(ui, globals, &args).await,
         Command::Sessions(args) => sessions::run(ui, globals, &args).await,
-        Command::Demo(args) => demo::run(ui, args).await,
+        Command::Demo(args) => Box::pin(demo::run(ui, args)).await,
         Command::Explain(args) => explain::run(ui, globals, &args).await,
         Command::Policy(args) => policy::run(ui, args).await,
         Command::Broker(args) => broker::run(ui, args).await,

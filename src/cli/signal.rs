@@ -9,24 +9,44 @@ use crate::cli::error::Error;
 pub(crate) struct Ended {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Option<Signal>,
 }
 
 /// Begins to listen; from here on, these signals no longer end the process by themselves.
 pub(crate) fn ended() -> Result<Ended, Error> {
-    let listen =
-        |kind| signal(kind).map_err(|error| Error::setup(format!("listen to signals: {error}")));
     Ok(Ended {
         interrupt: listen(SignalKind::interrupt())?,
         terminate: listen(SignalKind::terminate())?,
+        hangup: None,
     })
 }
 
+fn listen(kind: SignalKind) -> Result<Signal, Error> {
+    signal(kind).map_err(|error| Error::setup(format!("listen to signals: {error}")))
+}
+
 impl Ended {
+    /// The same, and the end of the terminal, which means something else to a broker.
+    pub(crate) fn or_hangup(self) -> Result<Self, Error> {
+        let hangup = Some(listen(SignalKind::hangup())?);
+        Ok(Self { hangup, ..self })
+    }
+
     /// The number of the signal that came.
     pub(crate) async fn wait(&mut self) -> u8 {
         tokio::select! {
             _ = self.interrupt.recv() => 2,
             _ = self.terminate.recv() => 15,
+            () = hung_up(self.hangup.as_mut()) => 1,
         }
+    }
+}
+
+async fn hung_up(hangup: Option<&mut Signal>) {
+    match hangup {
+        Some(hangup) => {
+            hangup.recv().await;
+        }
+        None => std::future::pending().await,
     }
 }

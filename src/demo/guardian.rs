@@ -19,6 +19,8 @@ pub struct Guarded {
     pub parent: i32,
     /// Whom to become first.
     pub account: Option<Account>,
+    /// Whether the program gets this process's environment; otherwise it gets a bare one.
+    pub keeps_environment: bool,
     /// The program.
     pub program: PathBuf,
     /// Its arguments.
@@ -40,14 +42,15 @@ impl Guarded {
     /// # Errors
     /// When the user can't be changed, the parent is gone, or the program can't be executed.
     pub fn execute(self) -> io::Error {
-        match self.prepare() {
-            Ok(()) => Command::new(&self.program)
-                .args(&self.arguments)
-                .env_clear()
-                .env("LC_ALL", "C")
-                .exec(),
-            Err(error) => error,
+        if let Err(error) = self.prepare() {
+            return error;
         }
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        if !self.keeps_environment {
+            command.env_clear().env("LC_ALL", "C");
+        }
+        command.exec()
     }
 
     fn prepare(&self) -> io::Result<()> {
@@ -57,7 +60,7 @@ impl Guarded {
             set_thread_gid(gid)?;
             set_thread_uid(Uid::from_raw(account.uid))?;
         }
-        // SIGINT is PostgreSQL's fast shutdown.
+        // SIGINT is PostgreSQL's fast shutdown, and the end of any other command.
         set_parent_process_death_signal(Some(Signal::INT))?;
         if getppid().map(Pid::as_raw_nonzero).map(i32::from) == Some(self.parent) {
             Ok(())

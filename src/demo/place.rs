@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::demo::database::{ADMIN, DATABASE};
+use crate::demo::script;
 use crate::model::secret::Secret;
 use crate::model::time::{Entropy, Timestamp};
 use crate::net;
@@ -119,12 +120,13 @@ impl Place {
              host = {host:?}\n\
              port = {port}\n\
              dbname = \"{dbname}\"\n\
-             admin = \"{admin}\"\n\
-             password_file = \"admin.password\"\n",
+             admin = \"{ADMIN}\"\n\
+             password_file = \"admin.password\"\n\
+             {tls}",
             host = upstream.host,
             port = upstream.port,
             dbname = upstream.dbname,
-            admin = upstream.admin,
+            tls = upstream.tls(),
         );
         self.write("broker.toml", &text, 0o644)
     }
@@ -145,8 +147,20 @@ impl Place {
         file_handle.write_all(text.as_bytes()).map_err(file(&step))
     }
 
+    /// Writes what a shell reads to act as one of the people: `. ada.env`.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn write_settings(&self, name: &str, settings: &[(&str, &str)]) -> Result<(), Error> {
+        let lines: String = settings
+            .iter()
+            .map(|(name, value)| format!("export {name}={}\n", script::quoted(value)))
+            .collect();
+        self.write(&format!("{name}.env"), &lines, 0o600)
+    }
+
     /// Removes the folder when it was made without a name.
-    pub fn clear(self) {
+    pub fn clear(&self) {
         if self.temporary {
             fs::remove_dir_all(&self.root).ok();
         }
@@ -157,28 +171,28 @@ impl Place {
 #[derive(Debug)]
 pub struct Upstream<'a> {
     /// Host, or the folder of the socket.
-    pub host: &'a str,
+    pub host: String,
     /// Port.
     pub port: u16,
     /// PostgreSQL's name for the database.
     pub dbname: &'a str,
-    /// The admin role.
-    pub admin: &'a str,
     /// The admin role's password.
     pub password: &'a Secret<String>,
+    /// Whether the connection is encrypted.
+    pub encrypted: bool,
+    /// Whom to trust then, when it is not whom the system trusts.
+    pub ca_file: Option<&'a Path>,
 }
 
-impl<'a> Upstream<'a> {
-    /// The server of our own.
-    #[must_use]
-    pub const fn own(host: &'a str, port: u16, password: &'a Secret<String>) -> Self {
-        Self {
-            host,
-            port,
-            dbname: DATABASE,
-            admin: ADMIN,
-            password,
-        }
+impl Upstream<'_> {
+    /// The lines about encryption.
+    fn tls(&self) -> String {
+        let mode = if self.encrypted { "verify-full" } else { "off" };
+        let trusted = self.ca_file.filter(|_| self.encrypted);
+        let file = trusted
+            .map(|path| format!("ca_file = {:?}\n", path.display().to_string()))
+            .unwrap_or_default();
+        format!("tls = \"{mode}\"\n{file}")
     }
 }
 

@@ -19,6 +19,12 @@ use crate::model::secret::Secret;
 /// The superuser of the cluster.
 pub const SUPERUSER: &str = "postgres";
 
+/// The longest path of a unix socket, on the systems that allow least, without the zero at its end.
+const LONGEST_SOCKET: usize = 103;
+
+/// Where the socket is below the demo's folder.
+const SOCKET: &str = "/postgres/run/.s.PGSQL.65535";
+
 /// How long a server may take to answer, or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,6 +36,23 @@ pub enum Error {
         "PostgreSQL refuses to run as root, and there is no account `postgres` or `nobody` to become"
     )]
     NoAccount,
+    /// The server's account does not get to the folder.
+    #[error(
+        "PostgreSQL refuses to run as root, and user {account} can't reach `{}`: name a folder with `--dir` whose parents \
+         let others pass, such as one below /tmp", dir.display()
+    )]
+    OutOfReach {
+        /// The account's number.
+        account: u32,
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// The path of the unix socket does not fit.
+    #[error("`{}` is too long for the path of a socket: name a folder of at most {} letters with `--dir`", dir.display(), LONGEST_SOCKET - SOCKET.len())]
+    TooLong {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A step failed.
     #[error("{step}: {source}")]
     Step {
@@ -80,6 +103,11 @@ impl Server {
     /// See [`Error`].
     pub fn start(options: &Options) -> Result<Self, Error> {
         let account = account()?;
+        let dir = options.dir.parent().unwrap_or(&options.dir);
+        if dir.as_os_str().len() + SOCKET.len() > LONGEST_SOCKET {
+            let dir = dir.to_owned();
+            return Err(Error::TooLong { dir });
+        }
         let dirs = Dirs::make(&options.dir, account)?;
         initialize(options, &dirs, account)?;
         let port = free_port()?;
@@ -226,12 +254,23 @@ fn initialize(options: &Options, dirs: &Dirs, account: Option<Account>) -> Resul
         .env_clear()
         .env("LC_ALL", "C")
         .current_dir(&options.dir);
+    // A Ctrl-C in the terminal is for the demo.
+    command.process_group(0);
     if let Some(account) = account {
         chown(&password, Some(account.uid), Some(account.gid))
             .map_err(step("hand over the password"))?;
         command.uid(account.uid).gid(account.gid);
     }
-    let output = command.output().map_err(step("run initdb"))?;
+    let output = command
+        .output()
+        .map_err(|source| match (source.kind(), account) {
+            // That it may run the program was tried when it was found; what it may not is to enter its folder.
+            (io::ErrorKind::PermissionDenied, Some(account)) => Error::OutOfReach {
+                account: account.uid,
+                dir: options.dir.clone(),
+            },
+            _ => step("run initdb")(source),
+        })?;
     fs::remove_file(&password).map_err(step("remove the password file"))?;
     if output.status.success() {
         return Ok(());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::demo::server_failure;
+use crate::cli::demo::failure;
 use crate::cli::error::Error;
 use crate::cli::problem;
 use crate::cli::signal;
@@ -67,7 +67,7 @@ pub(crate) async fn run(_: &mut Ui, args: &Args) -> Result<(), Error> {
     let mut ended = signal::ended()?;
     let running = server::start(config, &surroundings)
         .await
-        .map_err(|error| server_failure(&error))?;
+        .map_err(|error| failure::server(&error))?;
     tracing::info!(address = %running.address, "serving");
     let number = ended.wait().await;
     tracing::info!(signal = number, "stopping");

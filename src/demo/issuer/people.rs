@@ -17,41 +17,48 @@ pub struct Account {
     pub kind: &'static str,
 }
 
+/// The engineer.
+pub const ADA: Account = Account {
+    sub: "ada",
+    name: "Ada",
+    role: "engineer",
+    email: "ada@demo.example",
+    group: "engineers",
+    kind: "person",
+};
+
+/// The reviewer.
+pub const REX: Account = Account {
+    sub: "rex",
+    name: "Rex",
+    role: "reviewer",
+    email: "rex@demo.example",
+    group: "reviewers",
+    kind: "person",
+};
+
+/// The auditor.
+pub const ANN: Account = Account {
+    sub: "ann",
+    name: "Ann",
+    role: "auditor",
+    email: "ann@demo.example",
+    group: "auditors",
+    kind: "person",
+};
+
+/// The job.
+pub const CI: Account = Account {
+    sub: "ci",
+    name: "CI",
+    role: "job",
+    email: "ci@demo.example",
+    group: "ci",
+    kind: "job",
+};
+
 /// Engineer, reviewer, auditor, job: this order is relied on.
-pub const PEOPLE: &[Account] = &[
-    Account {
-        sub: "ada",
-        name: "Ada",
-        role: "engineer",
-        email: "ada@demo.example",
-        group: "engineers",
-        kind: "person",
-    },
-    Account {
-        sub: "rex",
-        name: "Rex",
-        role: "reviewer",
-        email: "rex@demo.example",
-        group: "reviewers",
-        kind: "person",
-    },
-    Account {
-        sub: "ann",
-        name: "Ann",
-        role: "auditor",
-        email: "ann@demo.example",
-        group: "auditors",
-        kind: "person",
-    },
-    Account {
-        sub: "ci",
-        name: "CI",
-        role: "job",
-        email: "ci@demo.example",
-        group: "ci",
-        kind: "job",
-    },
-];
+pub const PEOPLE: &[Account] = &[ADA, REX, ANN, CI];
 
 /// The one with that `sub`.
 #[must_use]

@@ -289,13 +289,14 @@ impl Offer {
 }
 
 /// The directory with `postgres` and `initdb`, found as the demo finds it.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     let places = Places {
         given: std::env::var_os("DBGATE_PG_BIN").map(PathBuf::from),
         path: std::env::var_os("PATH"),
         working_dir: std::env::current_dir().ok(),
         home: std::env::var_os("HOME").map(PathBuf::from),
         root: None,
+        account: account().unwrap(),
     };
     match locate(&places) {
         Ok(programs) => programs.bin,
