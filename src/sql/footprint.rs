@@ -13,6 +13,12 @@ use crate::sql::statement::Statement;
 /// A statement of which we know everything it touches, or know that we do not (`opaque`).
 ///
 /// **Invariant:** only `sql::analyze` makes one.
+///
+/// ```compile_fail
+/// fn harmless(statement: dbgate::sql::statement::Statement) -> dbgate::sql::footprint::Analyzed {
+///     dbgate::sql::footprint::Analyzed { statement, facts: Default::default() }
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Analyzed {
     pub(super) statement: Statement,
