@@ -1,6 +1,6 @@
 //! Commands as they are shown.
 
-use crate::demo::script::{self, change, quoted};
+use crate::demo::script::{self, quoted};
 
 #[test]
 fn a_word_is_shown_as_a_shell_takes_it() {
@@ -13,7 +13,7 @@ fn a_word_is_shown_as_a_shell_takes_it() {
 /// A shell reads back what is shown as what is run.
 #[test]
 fn a_command_is_shown_as_it_is_run() {
-    let call = change("prod");
+    let call = script::change("prod");
     let script = format!("printf '%s\\n' {call}");
     let output = std::process::Command::new("sh")
         .args(["-c", &script])
