@@ -59,6 +59,8 @@ pub struct Relation {
     pub row_security: bool,
     /// Has user triggers or rules other than a view's own `_RETURN`.
     pub has_triggers: bool,
+    /// A digest of what those triggers and rules are and do.
+    pub hooks: Option<String>,
     /// Children by inheritance or partitioning, direct ones.
     pub children: Vec<u32>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::model::name::{ColumnId, ObjectName};
+use crate::sql::catalog::Catalog;
 use crate::sql::lineage::{Flow, Output, Usage};
 use crate::sql::scope::Temporaries;
 use crate::sql::statement::Statement;
@@ -63,6 +64,9 @@ pub struct Facts {
     /// The kinds of the statements that write inside of it, or that it explains: those of CTEs, of functions whose body is known.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub parts: BTreeSet<Kind>,
+    /// How many statements in it write rows, itself included: the server tells the rows of one only.
+    #[serde(skip)]
+    pub writers: u32,
     /// What it puts into stored columns as it is written, in the order of the statement.
     pub assigned: Vec<Assignment>,
     /// How the rows of a `COPY` look on the wire.
@@ -377,6 +381,22 @@ impl Facts {
                 == other.opaque.as_ref().map(|opaque| &opaque.what)
             && self.copy == other.copy
             && self.effect.means_as(&other.effect)
+    }
+
+    /// Whether the server tells how many rows the statement touches, so that a maximum can be kept.
+    #[must_use]
+    pub fn is_countable(&self, catalog: &Catalog) -> bool {
+        let writers = match self.kind {
+            Kind::Select | Kind::CopyOut | Kind::CopyIn => 0,
+            Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge => 1,
+            _ => return false,
+        };
+        // A function of somebody's own may write what the statement does not say.
+        let hidden = |oid: &u32| {
+            let function = catalog.functions.get(oid);
+            function.is_none_or(|function| function.origin.is_none() && function.volatility == 'v')
+        };
+        self.writers == writers && self.opaque.is_none() && !self.footprint.calls.iter().any(hidden)
     }
 
     /// Whether a portal keeps to what the names in its statement meant when it was bound; otherwise the server resolves them as it

@@ -12,6 +12,7 @@ pub mod footprint;
 mod known;
 pub mod lineage;
 mod parse;
+pub mod plan;
 pub mod scope;
 pub mod statement;
 

@@ -132,6 +132,7 @@ fn relation(row: &Row) -> Result<Relation, tokio_postgres::Error> {
         row_security: row.try_get(6)?,
         has_triggers: row.try_get(7)?,
         children: row.try_get(8)?,
+        hooks: row.try_get(9)?,
     })
 }
 
@@ -218,7 +219,12 @@ const RELATIONS: &str = "SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg
  c.relrowsecurity,
  EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
   OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
- ARRAY(SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid ORDER BY i.inhrelid)
+ ARRAY(SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid ORDER BY i.inhrelid),
+ (SELECT pg_catalog.md5(pg_catalog.string_agg(h.hook, '/' ORDER BY h.hook)) FROM (
+  SELECT pg_catalog.concat_ws(' ', pg_catalog.pg_get_triggerdef(t.oid), t.tgenabled, p.prosrc)
+   FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND NOT t.tgisinternal
+  UNION ALL SELECT pg_catalog.concat_ws(' ', pg_catalog.pg_get_ruledef(r.oid), r.ev_enabled)
+   FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN') h (hook))
  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND n.nspname OPERATOR(pg_catalog.!~) '^pg_(toast|temp_|toast_temp_)'";
 

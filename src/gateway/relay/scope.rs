@@ -215,6 +215,7 @@ impl Row {
             children: Vec::new(),
             row_security: self.row_security,
             has_triggers: self.has_triggers,
+            hooks: None,
         }
     }
 }

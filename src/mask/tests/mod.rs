@@ -66,6 +66,7 @@ fn catalog() -> Catalog {
         children: Vec::new(),
         row_security: false,
         has_triggers: false,
+        hooks: None,
     };
     Catalog {
         relations: HashMap::from([(TABLE, Arc::new(relation))]),
@@ -103,6 +104,7 @@ fn facts(origins: Vec<Origin>) -> Facts {
         flows: Vec::new(),
         hazards: BTreeSet::new(),
         parts: BTreeSet::new(),
+        writers: 0,
         assigned: Vec::new(),
         opaque: None,
         effect: Effect::None,

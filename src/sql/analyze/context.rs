@@ -69,12 +69,21 @@ pub(in crate::sql) struct Found {
     pub(in crate::sql) flows: Vec<Flow>,
     pub(in crate::sql) hazards: BTreeSet<Hazard>,
     pub(in crate::sql) parts: BTreeSet<Kind>,
+    pub(in crate::sql) writers: u32,
     pub(in crate::sql) assigned: Vec<Assignment>,
     pub(in crate::sql) opaque: Option<Opaque>,
     pub(in crate::sql) settings: bool,
     pub(in crate::sql) copy: Option<CopyFormat>,
     pub(in crate::sql) source: Option<Source>,
     pub(in crate::sql) named: bool,
+}
+
+impl Found {
+    /// A statement that writes rows begins.
+    pub(in crate::sql) fn writes(&mut self, kind: Kind) {
+        self.parts.insert(kind);
+        self.writers = self.writers.saturating_add(1);
+    }
 }
 
 impl<'a> Analyzer<'a> {

@@ -1,3 +1,4 @@
 //! Tests of the analysis: one file for each subject.
 
 mod limits;
+mod plan;

@@ -99,6 +99,7 @@ fn relation(kind: &str, rest: &str, definition: Option<String>, parts: &Parts) -
         parents: Vec::new(),
         row_security: false,
         has_triggers: false,
+        hooks: None,
         children: Vec::new(),
     }
 }

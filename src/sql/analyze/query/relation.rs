@@ -325,6 +325,7 @@ impl Analyzer<'_> {
         footprint.calls.extend(found.footprint.calls);
         self.found.hazards.extend(found.hazards);
         self.found.parts.extend(found.parts);
+        self.found.writers = self.found.writers.saturating_add(found.writers);
         if self.quiet == 0 {
             self.found.footprint.reads.extend(found.footprint.reads);
             self.found.usages.extend(found.usages);

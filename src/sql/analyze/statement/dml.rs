@@ -25,7 +25,7 @@ impl Analyzer<'_> {
         insert: &nodes::InsertStmt,
         parent: &Env<'_>,
     ) -> Result<Vec<Field>, Error> {
-        self.found.parts.insert(Kind::Insert);
+        self.found.writes(Kind::Insert);
         let mut env = Env::within(parent);
         if let Some(with) = insert.with_clause() {
             self.with(with, &mut env)?;
@@ -162,7 +162,7 @@ impl Analyzer<'_> {
         update: &nodes::UpdateStmt,
         parent: &Env<'_>,
     ) -> Result<Vec<Field>, Error> {
-        self.found.parts.insert(Kind::Update);
+        self.found.writes(Kind::Update);
         let mut env = Env::within(parent);
         if let Some(with) = update.with_clause() {
             self.with(with, &mut env)?;
@@ -188,7 +188,7 @@ impl Analyzer<'_> {
         delete: &nodes::DeleteStmt,
         parent: &Env<'_>,
     ) -> Result<Vec<Field>, Error> {
-        self.found.parts.insert(Kind::Delete);
+        self.found.writes(Kind::Delete);
         let mut env = Env::within(parent);
         if let Some(with) = delete.with_clause() {
             self.with(with, &mut env)?;
@@ -212,7 +212,7 @@ impl Analyzer<'_> {
         merge: &nodes::MergeStmt,
         parent: &Env<'_>,
     ) -> Result<Vec<Field>, Error> {
-        self.found.parts.insert(Kind::Merge);
+        self.found.writes(Kind::Merge);
         let mut env = Env::within(parent);
         if let Some(with) = merge.with_clause() {
             self.with(with, &mut env)?;

@@ -41,6 +41,7 @@ impl Analyzer<'_> {
         self.found.hazards.extend(facts.hazards.iter().copied());
         self.found.parts.insert(facts.kind);
         self.found.parts.extend(facts.parts.iter().copied());
+        self.found.writers = self.found.writers.saturating_add(facts.writers);
         self.found.assigned.extend(facts.assigned.iter().cloned());
         self.found.named |= facts.named;
         if self.found.opaque.is_none() {

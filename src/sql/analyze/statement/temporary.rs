@@ -55,6 +55,7 @@ impl Analyzer<'_> {
             parents: Vec::new(),
             row_security: false,
             has_triggers: false,
+            hooks: None,
             children: Vec::new(),
         };
         // IF NOT EXISTS keeps the one that is there.
