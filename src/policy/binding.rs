@@ -1,7 +1,9 @@
-//! What an approval is bound to: statement, parameters, subject, database, reason and footprint, by SHA-256.
+//! What an approval is bound to: statement, parameters, subject, database, reason and footprint with its definitions, by SHA-256.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,7 @@ use crate::model::access::Access;
 use crate::model::name::DatabaseName;
 use crate::model::subject::Subject;
 use crate::policy::document::hex;
+use crate::sql::catalog::Catalog;
 use crate::sql::footprint::Facts;
 use crate::wire::row::Format;
 
@@ -45,6 +48,8 @@ pub struct Bound<'a> {
     pub reason: Option<&'a str>,
     /// What it touches: the relations by identity, so that a table put in another's place is noticed.
     pub facts: &'a Facts,
+    /// What that looks like: columns, definitions of views, bodies of functions.
+    pub catalog: &'a Catalog,
 }
 
 impl Binding {
@@ -56,7 +61,7 @@ impl Binding {
             context.update(&u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
             context.update(bytes);
         };
-        part(b"dbgate approval 1");
+        part(b"dbgate approval 2");
         part(bound.statement.as_bytes());
         part(bound.subject.id.issuer.as_bytes());
         part(bound.subject.id.sub.as_bytes());
@@ -71,6 +76,7 @@ impl Binding {
         part(bound.access.to_string().as_bytes());
         part(bound.reason.unwrap_or_default().as_bytes());
         part(&footprint(bound.facts));
+        part(&looks(bound.facts, bound.catalog));
         for parameter in bound.parameters {
             part(&parameter.type_oid.to_be_bytes());
             part(&parameter.format.code().to_be_bytes());
@@ -95,6 +101,29 @@ fn footprint(facts: &Facts) -> Vec<u8> {
         &facts.assigned,
     );
     // Serializing plain data into memory cannot fail; if it did, the hash would bind the debug form instead.
+    serde_json::to_vec(&parts).unwrap_or_else(|_| format!("{parts:?}").into_bytes())
+}
+
+/// The definitions of everything that is touched: what was altered since is not what was approved.
+fn looks(facts: &Facts, catalog: &Catalog) -> Vec<u8> {
+    let footprint = &facts.footprint;
+    let columns = footprint.reads.iter().chain(&footprint.writes);
+    let relations: BTreeSet<u32> = columns
+        .map(|column| column.relation)
+        .chain(footprint.relations_read.iter().copied())
+        .chain(footprint.relations_written.iter().copied())
+        .collect();
+    let relations: Vec<_> = relations
+        .iter()
+        .map(|oid| catalog.relations.get(oid).map(Arc::as_ref))
+        .collect();
+    let functions: Vec<_> = footprint
+        .calls
+        .iter()
+        .map(|oid| catalog.functions.get(oid).map(Arc::as_ref))
+        .collect();
+    let parts = (relations, functions);
+    // As above: plain data.
     serde_json::to_vec(&parts).unwrap_or_else(|_| format!("{parts:?}").into_bytes())
 }
 

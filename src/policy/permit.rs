@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::subject::Subject;
 use crate::policy::binding::Binding;
 use crate::policy::decide::Approval;
 use crate::policy::obligation::{Limits, Mask};
@@ -153,6 +154,13 @@ pub struct Demand {
 }
 
 impl Demand {
+    /// Whether those who agreed are enough, and good for it.
+    #[must_use]
+    pub fn is_met_by<'a>(&self, given: impl Iterator<Item = &'a Subject>) -> bool {
+        let good = given.filter(|by| by.groups.iter().any(|of| self.approvers.contains(of)));
+        u32::try_from(good.count()).is_ok_and(|count| count >= self.needed.max(1))
+    }
+
     /// The demand that satisfies both: an approver must be good for either. `None` when nobody could be.
     pub(super) fn and(self, other: Self) -> Option<Self> {
         let approvers: BTreeSet<String> = &self.approvers & &other.approvers;

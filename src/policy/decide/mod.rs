@@ -113,7 +113,14 @@ pub fn decide(question: &Question<'_>, analyzed: Analyzed) -> Decision {
     if let Some(demand) = judgement.demand {
         let binding = bind(question, &analyzed);
         match question.approved {
-            Some(given) if given.binding == binding => {
+            // The policy may ask for other people by now than those who agreed.
+            Some(given)
+                if given.binding == binding
+                    && demand.is_met_by(given.given.iter().map(|consent| &consent.by)) =>
+            {
+                if given.max_rows.is_some() && !analyzed.facts().is_countable(question.catalog) {
+                    return Decision::Deny(Box::new(placed(uncounted(given), &analyzed)));
+                }
                 limits.rows = match (limits.rows, given.max_rows) {
                     (Some(limit), Some(agreed)) => Some(limit.min(agreed)),
                     (limit, agreed) => limit.or(agreed),
@@ -141,6 +148,16 @@ pub fn decide(question: &Question<'_>, analyzed: Analyzed) -> Decision {
     }))
 }
 
+fn uncounted(given: &Approval) -> Denial {
+    let message = format!(
+        "request {} was approved for a maximum of rows, which can't be kept for this statement",
+        given.request
+    );
+    Denial::new(Reason::NotAllowed, message)
+        .detail("It writes in more than one place, or calls functions that may.".to_owned())
+        .hint("Ask for the approval of separate statements.")
+}
+
 /// A refusal that concerns a statement as a whole points at its start: it may be one of several in a string.
 pub(super) fn placed(denial: Denial, analyzed: &Analyzed) -> Denial {
     if denial.position.is_some() || denial.sqlstate != INSUFFICIENT_PRIVILEGE {
@@ -163,6 +180,7 @@ pub(super) fn bind(question: &Question<'_>, analyzed: &Analyzed) -> Binding {
         access: question.session.access,
         reason: question.session.reason,
         facts: analyzed.facts(),
+        catalog: question.catalog,
     })
 }
 

@@ -8,6 +8,7 @@ use crate::policy::binding::{Binding, Parameter};
 use crate::policy::decide::Decision;
 use crate::policy::tests::STARTER;
 use crate::policy::tests::shop::Shop;
+use crate::sql::catalog::Relation;
 use crate::wire::row::Format;
 
 const SQL: &str = "update payments set amount = $1 where id = $2";
@@ -92,6 +93,28 @@ fn another_table_under_the_same_name_is_noticed() {
         .oid;
     shop.catalog.relation_names.insert(payments, other);
     assert_ne!(before, bound(&shop, SQL, &given()));
+}
+
+#[test]
+fn what_was_altered_since_is_noticed() {
+    let plain = bound(&Shop::new(STARTER), SQL, &given());
+    let altered = |alter: fn(&mut Relation)| {
+        let mut shop = Shop::new(STARTER);
+        let oid = shop.catalog.relation("public", "payments").unwrap().oid;
+        let payments = shop.catalog.relations.get_mut(&oid).unwrap();
+        alter(std::sync::Arc::make_mut(payments));
+        bound(&shop, SQL, &given())
+    };
+    let alterations: [fn(&mut Relation); 4] = [
+        |payments| payments.columns[3].type_oid = 16,
+        |payments| payments.hooks = Some("another trigger".to_owned()),
+        |payments| payments.row_security = true,
+        |payments| payments.definition = Some("select 1".to_owned()),
+    ];
+    let mut all = HashSet::from([plain]);
+    for (number, alter) in alterations.into_iter().enumerate() {
+        assert!(all.insert(altered(alter)), "alteration {number}");
+    }
 }
 
 #[test]

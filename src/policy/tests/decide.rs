@@ -2,7 +2,8 @@
 
 use crate::model::access::Access;
 use crate::model::subject::SubjectKind;
-use crate::policy::decide::{Approval, Decision};
+use crate::model::time::Timestamp;
+use crate::policy::decide::{Approval, Consent, Decision};
 use crate::policy::tests::STARTER;
 use crate::policy::tests::shop::{Shop, person};
 
@@ -197,7 +198,7 @@ fn an_approval_is_good_for_what_was_approved_and_nothing_else() {
         request: "r0123456789ab".parse().unwrap(),
         binding: held.binding().clone(),
         max_rows: Some(3),
-        given: Vec::new(),
+        given: given(&["reviewers"]),
     });
     let Decision::Allow(permit) = shop.decide(sql) else {
         panic!("it was approved");
@@ -218,6 +219,76 @@ fn an_approval_is_good_for_what_was_approved_and_nothing_else() {
     assert_eq!(shop.outcome(sql), "review review-payments");
 }
 
+fn given(groups: &[&str]) -> Vec<Consent> {
+    let mut by = person(groups);
+    by.id.sub = "grace".to_owned();
+    vec![Consent {
+        by,
+        at: Timestamp::from_micros(0),
+        max_rows: None,
+    }]
+}
+
+#[test]
+fn an_approval_by_others_than_the_policy_asks_for_by_now_is_not_good() {
+    let sql = "update payments set amount = '1' where id = '7'";
+    for (policy, groups) in [
+        (STARTER.to_owned(), "auditors"),
+        (
+            STARTER.replace(
+                "approvers = [\"reviewers\"]",
+                "approvers = [\"reviewers\"]\nneeded = 2",
+            ),
+            "reviewers",
+        ),
+    ] {
+        let mut shop = Shop::new(&policy);
+        let Decision::Review(held) = shop.decide(sql) else {
+            panic!("it must wait");
+        };
+        shop.approved = Some(Approval {
+            request: "r0123456789ab".parse().unwrap(),
+            binding: held.binding().clone(),
+            max_rows: None,
+            given: given(&[groups]),
+        });
+        assert_eq!(shop.outcome(sql), "review review-payments", "{groups}");
+    }
+}
+
+#[test]
+fn a_maximum_of_rows_that_cannot_be_kept_is_no_maximum() {
+    let mut shop = Shop::new(STARTER);
+    let twice = "with gone as (delete from payments where id = '1' returning id) \
+                 update payments set amount = '1' where id = '7'";
+    for (sql, countable) in [
+        ("update payments set amount = '1' where id = '7'", true),
+        ("delete from payments where id = '7'", true),
+        ("insert into payments (id) values ('7')", true),
+        (twice, false),
+        ("explain analyze delete from payments where id = '7'", false),
+    ] {
+        shop.approved = None;
+        let Decision::Review(held) = shop.decide(sql) else {
+            panic!("it must wait: {sql}");
+        };
+        shop.approved = Some(Approval {
+            request: "r0123456789ab".parse().unwrap(),
+            binding: held.binding().clone(),
+            max_rows: Some(3),
+            given: given(&["reviewers"]),
+        });
+        match shop.decide(sql) {
+            Decision::Allow(_) => assert!(countable, "{sql}"),
+            Decision::Deny(denial) => {
+                assert!(!countable, "{sql}: {denial:?}");
+                assert!(denial.message.contains("maximum of rows"), "{denial:?}");
+            }
+            Decision::Review(_) => panic!("it was approved: {sql}"),
+        }
+    }
+}
+
 #[test]
 fn an_approval_lifts_no_limit() {
     let mut shop = Shop::new(&format!("{ALLOW}{REVIEW}[limits]\nrows = 5\n"));
@@ -229,7 +300,7 @@ fn an_approval_lifts_no_limit() {
         request: "r0123456789ab".parse().unwrap(),
         binding: held.binding().clone(),
         max_rows: Some(1_000),
-        given: Vec::new(),
+        given: given(&["reviewers"]),
     });
     let Decision::Allow(permit) = shop.decide(sql) else {
         panic!("it was approved");

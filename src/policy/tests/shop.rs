@@ -60,6 +60,7 @@ pub(super) fn catalog() -> Catalog {
             parents: Vec::new(),
             row_security: false,
             has_triggers: false,
+            hooks: None,
             children: Vec::new(),
         });
     }
