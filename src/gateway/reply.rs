@@ -3,7 +3,7 @@
 //! **Invariant:** only what implements [`ForClient`] reaches a client; errors of the standard library and of other crates do not.
 
 use crate::mask;
-use crate::model::session::CloseReason;
+use crate::model::session::{CloseReason, RequestId};
 use crate::wire;
 use crate::wire::backend;
 use crate::wire::error::{Fields, Severity, SqlState};
@@ -119,6 +119,42 @@ pub fn row_limit(limit: u64) -> Fields {
         format!("dbgate: row limit of {} reached", grouped(limit)),
     )
     .with_hint("Ask for fewer rows: a WHERE that restricts, an aggregate, or LIMIT.")
+}
+
+/// More rows than the approvers agreed to.
+pub fn agreed_rows(most: u64, request: &RequestId) -> Fields {
+    error(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        format!(
+            "dbgate: request {request} was approved for at most {}, and this touches more",
+            match most {
+                1 => "1 row".to_owned(),
+                most => format!("{} rows", grouped(most)),
+            }
+        ),
+    )
+    .with_detail("Nothing of it takes effect; the approval is used up.")
+    .with_hint("Narrow it down with a WHERE, or ask for the approval of more rows.")
+}
+
+/// A statement with a maximum of rows that is fetched in portions: how many it touches is told at its end only.
+pub fn agreed_in_portions(request: &RequestId) -> Fields {
+    error(
+        SqlState::FEATURE_NOT_SUPPORTED,
+        format!("request {request} was approved for a maximum of rows, so it can't be fetched in portions"),
+    )
+    .with_hint("Execute it without a limit of rows (a fetch size of 0).")
+}
+
+/// A query with a maximum of rows behind messages of the extended protocol that no `Sync` has ended.
+pub fn agreed_in_pipeline(request: &RequestId) -> Fields {
+    error(
+        SqlState::FEATURE_NOT_SUPPORTED,
+        format!(
+            "request {request} was approved for a maximum of rows, so it must be sent by itself"
+        ),
+    )
+    .with_hint("End the pipeline with Sync first.")
 }
 
 /// A limit on bytes was reached.

@@ -23,6 +23,7 @@ use crate::policy::{Approval, Permit, Reason};
 use crate::sql::footprint::Analyzed;
 use crate::wire::backend::{Message, TransactionStatus};
 use crate::wire::error::Fields;
+use crate::wire::frontend;
 use crate::wire::row::DataRow;
 
 /// How long a permit of a `Bind` counts for the `Execute` behind it without a second look.
@@ -296,7 +297,40 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         for permit in permits {
             runs.push(self.intended(permit, ask, view).await?);
         }
+        if matches!(ask.purpose, Purpose::Query { .. }) {
+            self.bound(&runs).await?;
+        }
         Ok(Verdict::Permitted(runs))
+    }
+
+    /// Begins a transaction for a query that must not take effect if it touches more rows than was agreed to.
+    async fn bound(&mut self, runs: &[Run]) -> Result<(), Stop> {
+        let bounded = runs.iter().find(|run| run.most().is_some());
+        let Some(request) = bounded.and_then(Run::request) else {
+            return Ok(());
+        };
+        if self.session.status() == TransactionStatus::Open {
+            return Ok(());
+        }
+        if !self.session.is_alone() {
+            return Err(reply::agreed_in_pipeline(request).into());
+        }
+        self.ask_upstream("BEGIN", |_| {}).await?;
+        self.session.begin_trial();
+        Ok(())
+    }
+
+    /// Ends the pipeline's transaction; the client hears nothing of it.
+    pub(super) async fn rest(&mut self) -> Result<(), End> {
+        self.post();
+        // It fits into a message.
+        frontend::Message::Sync
+            .encode(self.upstream.framed.out())
+            .ok();
+        let flushed = self.upstream.framed.flush().await;
+        flushed.map_err(|_| End::UpstreamGone)?;
+        let ready = tokio::time::timeout(LOOK, self.settled(scope::End::Sync, |_| {})).await;
+        ready.unwrap_or(Err(End::UpstreamGone))
     }
 
     async fn intended(&self, permit: Permit, ask: &Ask, view: &View) -> Result<Run, Stop> {
@@ -362,13 +396,15 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             ..ask.clone()
         };
         let masks: Vec<_> = run.intent().permit().masks().to_vec();
+        // The same execution goes on: that is no second use of the approval.
+        let approval = run.intent().permit().approval().cloned();
         let mut view = view;
         let found = if fixed {
             // What it reads was settled when it was bound, whatever its names would mean now.
             let bound = vec![run.intent().permit().analyzed().clone()];
-            self.judged(&ask, bound, &view, None)
+            self.judged(&ask, bound, &view, approval.as_ref())
         } else {
-            let Some(found) = self.find(&ask, &mut view, None).await? else {
+            let Some(found) = self.find(&ask, &mut view, approval.as_ref()).await? else {
                 return Ok(Verdict::Settle);
             };
             found
@@ -416,7 +452,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     pub(super) async fn ask_upstream(
         &mut self,
         question: &str,
-        mut row: impl FnMut(&DataRow<'_>),
+        row: impl FnMut(&DataRow<'_>),
     ) -> Result<(), End> {
         let end = if self.session.is_in_pipeline() {
             scope::End::Flush
@@ -430,6 +466,15 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             .flush()
             .await
             .map_err(|_| End::UpstreamGone)?;
+        self.settled(end, row).await
+    }
+
+    /// Reads the answers to what we asked.
+    async fn settled(
+        &mut self,
+        end: scope::End,
+        mut row: impl FnMut(&DataRow<'_>),
+    ) -> Result<(), End> {
         let mut closed = 0;
         loop {
             let Ok(Some(frame)) = self.upstream.framed.read().await else {

@@ -29,8 +29,11 @@ impl Session {
 
     /// What the client sends up to `Sync` means nothing.
     pub(super) fn skip(&mut self) {
-        if !matches!(self.mode, Mode::Leaving | Mode::Closed) {
-            self.mode = Mode::Skipping;
+        match &self.mode {
+            Mode::Leaving | Mode::Closed => {}
+            // That is the one; it waits for the end of a statement.
+            Mode::Delayed(frame) if frame.kind() == kind::SYNC => {}
+            _ => self.mode = Mode::Skipping,
         }
     }
 

@@ -13,13 +13,17 @@ use crate::sql::footprint::{Facts, Source};
 use crate::wire::backend::{self, TransactionStatus};
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
-use crate::wire::frontend::{Message, Target};
+use crate::wire::frontend::{Message, Target, kind};
 
 impl Session {
     /// Whether a message is about a name whose meaning is not certain before the upstream has answered.
     pub(super) fn must_wait(&self, message: &Message<'_>) -> bool {
         if self.ledger.is_empty() {
             return false;
+        }
+        // Nothing of it may be committed, nor anything be built on it, before it is known to keep to its maximum.
+        if self.is_on_trial() {
+            return true;
         }
         let ledger = &self.ledger;
         let statement = |name: &str| ledger.is_uncertain(|undo| undo.is_statement(name));
@@ -397,7 +401,11 @@ impl Session {
     }
 
     fn forward(&mut self, frame: &Frame, out: &mut Outbox) {
-        self.pipeline = Pipeline::Begun;
+        self.pipeline = match (self.pipeline, frame.kind()) {
+            (Pipeline::Empty | Pipeline::Prepared, kind::PARSE) => Pipeline::Prepared,
+            (Pipeline::Prepared, kind::DESCRIBE | kind::CLOSE) => Pipeline::Prepared,
+            _ => Pipeline::Begun,
+        };
         out.upstream.push(frame.bytes().clone());
     }
 }

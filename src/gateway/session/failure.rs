@@ -41,6 +41,7 @@ impl Session {
                 self.query_failed(&rest, fields, out);
                 Ok(())
             }
+            Some(Owed::Trial) => self.trial_failed(fields, out),
             Some(Owed::Local(_)) => Err(Error::OutOfOrder),
             Some(
                 Owed::Parse
@@ -163,7 +164,7 @@ impl Session {
     }
 
     /// What the client is told of a failure, and what is recorded.
-    fn told(&self, run: RunId, fields: Fields) -> (Fields, Outcome) {
+    pub(super) fn told(&self, run: RunId, fields: Fields) -> (Fields, Outcome) {
         let stopped = self.runs.get(run).and_then(|run| run.stopped().cloned());
         match stopped {
             Some(stopped) => (stopped.clone(), Outcome::Stopped(Box::new(stopped))),
@@ -174,7 +175,7 @@ impl Session {
         }
     }
 
-    fn report(&self, fields: &Fields, out: &mut Outbox) {
+    pub(super) fn report(&self, fields: &Fields, out: &mut Outbox) {
         if self.voice == Voice::Speaking {
             reply::write_error(fields, &mut out.client);
         }

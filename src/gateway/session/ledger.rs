@@ -35,6 +35,8 @@ pub enum Owed {
     PoisonPipeline(Option<Fields>),
     /// The same as a query of its own; after it `ReadyForQuery`.
     PoisonQuery(Option<Fields>),
+    /// The end of a transaction of ours, and `ReadyForQuery`.
+    Trial,
     /// Nothing: these bytes of ours go to the client when their turn comes.
     Local(Vec<u8>),
 }
@@ -108,9 +110,11 @@ impl Ledger {
                 | Owed::Execute(_)
                 | Owed::Close(_) => return true,
                 // These end with a message that the upstream sends at once.
-                Owed::Sync | Owed::Query(_) | Owed::PoisonPipeline(_) | Owed::PoisonQuery(_) => {
-                    return false;
-                }
+                Owed::Sync
+                | Owed::Query(_)
+                | Owed::Trial
+                | Owed::PoisonPipeline(_)
+                | Owed::PoisonQuery(_) => return false,
                 Owed::Local(_) => {}
             }
         }
@@ -163,6 +167,15 @@ impl Ledger {
     /// Everything that is owed, when the connection ends.
     pub fn drain(&mut self) -> impl Iterator<Item = Entry> + '_ {
         self.entries.drain(..)
+    }
+
+    /// Whether such a run is being executed.
+    pub fn executes(&self, such: impl Fn(RunId) -> bool) -> bool {
+        self.entries.iter().any(|entry| match &entry.owed {
+            Owed::Execute(run) => such(*run),
+            Owed::Query(runs) => runs.iter().any(|run| such(*run)),
+            _ => false,
+        })
     }
 
     /// The first run that is being executed.

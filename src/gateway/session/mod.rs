@@ -1,6 +1,6 @@
 //! The protocol between client and upstream as a pure machine: messages and verdicts in, bytes and acts out.
 //!
-//! Reading order: `verdict`, `run` → `ledger`, `names`, `state` → here → `simple`, `extended`, `copy` (the client's side) → `answer`,
+//! Reading order: `verdict`, `run`, `runs` → `ledger`, `names`, `state` → here → `simple`, `extended`, `copy` (the client's side) → `answer`,
 //! `failure` (the upstream's side).
 //!
 //! **Invariant:** a statement's bytes leave for the upstream only together with its [`run::Run`], which only a recorded permit makes. What
@@ -13,19 +13,21 @@ pub mod failure;
 pub mod ledger;
 pub mod names;
 pub mod run;
+mod runs;
 pub mod simple;
 pub mod state;
 pub mod verdict;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::gateway::session::answer::trial::Trial;
 use crate::gateway::session::ledger::{Ledger, Owed};
 use crate::gateway::session::names::{Ended, Names, Portal, Prepared, Undo};
 use crate::gateway::session::run::{Outcome, Report, Run, RunId};
+use crate::gateway::session::runs::Runs;
 use crate::gateway::session::state::State;
 use crate::gateway::session::verdict::{Ask, Refusal, Settled, Transaction, Unasked, Verdict};
 use crate::policy::Shown;
@@ -35,9 +37,6 @@ use crate::wire::backend::TransactionStatus;
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
 use crate::wire::frontend::{self, Message};
-
-/// Bytes of transcripts that statements of one connection may hold before their ends: a client may open any number of portals.
-const MOST_KEPT: usize = 4 * 1024 * 1024;
 
 /// Why the connection cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +111,7 @@ pub struct Session {
     voice: Voice,
     /// How the transaction of this moment would end.
     ending: Ended,
+    trial: Trial,
     /// When the upstream last finished something; kept by the driver's clock.
     turn: Duration,
     now: Duration,
@@ -176,10 +176,12 @@ enum Settle {
     NotNeeded,
 }
 
-/// Whether the upstream got statements since the last `Sync`.
+/// What the upstream got since the last `Sync`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pipeline {
     Empty,
+    /// Statements to prepare or to describe, and nothing else.
+    Prepared,
     Begun,
 }
 
@@ -189,15 +191,6 @@ enum Voice {
     Speaking,
     /// The client was told that a limit stopped the statement; what the upstream goes on to say is kept until it is ready.
     Muted,
-}
-
-/// The runs that somebody may still ask about.
-#[derive(Debug, Default)]
-struct Runs {
-    by_id: HashMap<RunId, Run>,
-    last: u64,
-    /// Bytes that are kept for the log by runs that have not ended.
-    kept: usize,
 }
 
 impl Session {
@@ -214,6 +207,7 @@ impl Session {
             pipeline: Pipeline::Empty,
             voice: Voice::Speaking,
             ending: Ended::Committed,
+            trial: Trial::None,
             turn: Duration::ZERO,
             now: Duration::ZERO,
         }
@@ -279,7 +273,26 @@ impl Session {
     /// Whether the upstream is in the middle of a pipeline: then it is flushed, not synced.
     #[must_use]
     pub const fn is_in_pipeline(&self) -> bool {
-        matches!(self.pipeline, Pipeline::Begun)
+        !matches!(self.pipeline, Pipeline::Empty)
+    }
+
+    /// Whether the pipeline's transaction has done nothing yet but read statements.
+    #[must_use]
+    pub fn has_only_prepared(&self) -> bool {
+        self.status == TransactionStatus::Idle
+            && self.pipeline == Pipeline::Prepared
+            && self.ledger.is_empty()
+    }
+
+    /// The driver has ended that transaction.
+    pub const fn rested(&mut self) {
+        self.pipeline = Pipeline::Empty;
+    }
+
+    /// Whether the upstream has no transaction at all.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.transaction() == Transaction::Own && self.ledger.is_empty()
     }
 
     /// Whether the client's data goes to the upstream as it comes.
@@ -503,7 +516,9 @@ impl Session {
         match (self.status, self.pipeline) {
             (TransactionStatus::Failed, _) => Transaction::Failed,
             (TransactionStatus::Open, _) => Transaction::Open,
-            (TransactionStatus::Idle, Pipeline::Begun) => Transaction::Pipeline,
+            (TransactionStatus::Idle, Pipeline::Begun | Pipeline::Prepared) => {
+                Transaction::Pipeline
+            }
             (TransactionStatus::Idle, Pipeline::Empty) => Transaction::Own,
         }
     }
@@ -511,7 +526,7 @@ impl Session {
     /// The connection ends: whatever was under way gets its report.
     pub fn end(&mut self, out: &mut Outbox) {
         self.mode = Mode::Closed;
-        let mut running: Vec<RunId> = Vec::new();
+        let mut running: Vec<RunId> = self.committing().into_iter().collect();
         for entry in self.ledger.drain() {
             match entry.owed {
                 Owed::Execute(run) => running.push(run),
@@ -532,53 +547,6 @@ impl Session {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.ledger.is_empty()
-    }
-}
-
-impl Runs {
-    fn add(&mut self, run: Run) -> RunId {
-        self.last += 1;
-        let id = RunId(self.last);
-        self.by_id.insert(id, run);
-        id
-    }
-
-    fn get(&self, id: RunId) -> Option<&Run> {
-        self.by_id.get(&id)
-    }
-
-    fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
-        self.by_id.get_mut(&id)
-    }
-
-    /// Does something that may keep more for the log, as long as all of them together do not keep too much.
-    fn keeping<T>(&mut self, id: RunId, work: impl FnOnce(&mut Run) -> T) -> Option<T> {
-        let run = self.by_id.get_mut(&id)?;
-        if self.kept > MOST_KEPT {
-            run.keep_no_more();
-        }
-        let before = run.kept();
-        let done = work(run);
-        self.kept += run.kept().saturating_sub(before);
-        Some(done)
-    }
-
-    /// Reports what came of a run, once.
-    fn finish(&mut self, id: RunId, outcome: Outcome, now: Duration, out: &mut Outbox) {
-        let Some(run) = self.by_id.get_mut(&id) else {
-            return;
-        };
-        out.acts.extend(run.take_shown().map(Act::Shown));
-        self.kept = self.kept.saturating_sub(run.kept());
-        if let Some(report) = run.finish(outcome, now) {
-            out.acts.push(Act::Finished(Box::new(report)));
-        }
-    }
-
-    /// Nobody can ask about it any more.
-    fn remove(&mut self, id: RunId, now: Duration, out: &mut Outbox) {
-        self.finish(id, Outcome::Skipped, now, out);
-        self.by_id.remove(&id);
     }
 }
 

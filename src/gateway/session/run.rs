@@ -229,6 +229,30 @@ impl Run {
         approval.map(|approval| &approval.request)
     }
 
+    /// The most rows it may write: what the approvers agreed to. The server tells how many it were at its end.
+    #[must_use]
+    pub fn most(&self) -> Option<u64> {
+        match self.facts().kind {
+            Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge | Kind::CopyIn => {
+                self.intent().permit().approval()?.max_rows
+            }
+            _ => None,
+        }
+    }
+
+    /// It has come to its end with this tag: stops it when the tag tells of more rows than it may write, or does not tell.
+    pub fn ended_with(&mut self, tag: &str) {
+        let rows = tag.rsplit(' ').next().and_then(|rows| rows.parse().ok());
+        let Some(most) = self.most() else {
+            return;
+        };
+        if rows.is_none_or(|rows: u64| rows > most)
+            && let Some(request) = self.request().cloned()
+        {
+            self.stop(reply::agreed_rows(most, &request));
+        }
+    }
+
     /// Whether it is a `COPY … FROM STDIN`.
     #[must_use]
     pub fn takes_data(&self) -> bool {
@@ -390,7 +414,7 @@ impl Run {
             bytes: self.sent.bytes.saturating_add(bytes),
         };
         if let Some(limit) = limits.rows.filter(|limit| sent.rows > *limit) {
-            self.stopped = Some(Box::new(reply::row_limit(limit)));
+            self.stopped = Some(Box::new(self.row_limit(limit)));
             return false;
         }
         if let Some(limit) = limits.bytes.filter(|limit| sent.bytes > *limit) {
@@ -399,6 +423,16 @@ impl Run {
         }
         self.sent = sent;
         true
+    }
+
+    fn row_limit(&self, limit: u64) -> Fields {
+        let agreed = self.intent().permit().approval();
+        match agreed {
+            Some(agreed) if agreed.max_rows == Some(limit) => {
+                reply::agreed_rows(limit, &agreed.request)
+            }
+            _ => reply::row_limit(limit),
+        }
     }
 
     /// How much may pass unread: nothing unless rows are clean and no limit is near.

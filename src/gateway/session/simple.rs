@@ -33,6 +33,11 @@ impl Session {
     ) -> Result<(), Error> {
         match verdict {
             Verdict::Permitted(runs) => {
+                // What it does must not take effect before it is known to keep to its maximum.
+                let bounded = runs.iter().any(|run| run.most().is_some());
+                if bounded && self.transaction() != Transaction::Open && !self.is_on_trial() {
+                    return Err(Error::OutOfOrder);
+                }
                 let mut ids = VecDeque::with_capacity(runs.len());
                 let mut takes_data = false;
                 for mut run in runs {
@@ -90,7 +95,8 @@ impl Session {
     pub(super) fn refuse_query(&mut self, fields: Fields, out: &mut Outbox) {
         self.mode = Mode::Ready;
         let must_fail = match (self.status, self.pipeline) {
-            (TransactionStatus::Open, _) | (TransactionStatus::Idle, Pipeline::Begun) => true,
+            (TransactionStatus::Open, _)
+            | (TransactionStatus::Idle, Pipeline::Begun | Pipeline::Prepared) => true,
             (TransactionStatus::Idle, Pipeline::Empty) | (TransactionStatus::Failed, _) => false,
         };
         if must_fail || !self.ledger.is_empty() {

@@ -6,4 +6,5 @@ mod reply;
 mod session;
 mod startup;
 mod transcript;
+mod trial;
 mod world;

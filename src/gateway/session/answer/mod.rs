@@ -1,13 +1,18 @@
 //! The upstream's side: its answers, matched with what it owes.
+//!
+//! Reading order: here → `effect` (what a statement did to names) → `trial` (what is kept back until it is known to keep to its maximum).
+
+mod effect;
+pub(super) mod trial;
 
 use std::sync::Arc;
 
 use crate::gateway::reply;
 use crate::gateway::session::ledger::{Asker, Owed};
-use crate::gateway::session::names::{Ended, Hold, Prepared, Undo};
-use crate::gateway::session::run::{Outcome, Room, Run, RunId};
+use crate::gateway::session::names::Undo;
+use crate::gateway::session::run::{Outcome, Room, RunId};
 use crate::gateway::session::{Act, Error, Mode, Outbox, Pipeline, Session, Via, Voice};
-use crate::sql::footprint::{Effect, Kind};
+use crate::sql::footprint::Kind;
 use crate::wire::backend::{Message, TransactionStatus, kind};
 use crate::wire::error::Fields;
 use crate::wire::frame::{self, Frame};
@@ -132,6 +137,7 @@ impl Session {
             | Owed::PoisonPipeline(_)
             | Owed::PoisonQuery(_)
             | Owed::Local(_) => None,
+            Owed::Trial => self.committing(),
         }
     }
 
@@ -302,12 +308,15 @@ impl Session {
 
     /// One statement of a query string, or an execution, has come to its end.
     fn completed(&mut self, tag: &str, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
-        let Some(id) = self.current() else {
-            return Err(Error::Upstream("more results than statements"));
-        };
         if !reply::is_tag(tag) {
             return Err(Error::Upstream("a command tag that is none"));
         }
+        if matches!(self.ledger.front(), Some(Owed::Trial)) {
+            return self.tried(tag, out);
+        }
+        let Some(id) = self.current() else {
+            return Err(Error::Upstream("more results than statements"));
+        };
         let follows = match self.ledger.front_mut() {
             Some(Owed::Query(runs)) => {
                 runs.pop_front();
@@ -327,9 +336,11 @@ impl Session {
         };
         let facts = Arc::clone(run.facts());
         out.acts.extend(run.take_shown().map(Act::Shown));
+        run.ended_with(tag);
         let stopped = run.stopped().cloned();
         self.state.completed(&facts);
         match stopped {
+            None if self.passed(id, tag, frame) => return Ok(()),
             None => {
                 self.runs
                     .finish(id, Outcome::Done(tag.to_owned()), self.now, out);
@@ -360,8 +371,14 @@ impl Session {
         let id = *id;
         self.ledger.pop();
         self.turn = self.now;
-        let shown = self.runs.get_mut(id).and_then(Run::take_shown);
-        out.acts.extend(shown.map(Act::Shown));
+        if let Some(run) = self.runs.get_mut(id) {
+            out.acts.extend(run.take_shown().map(Act::Shown));
+            if run.most().is_some()
+                && let Some(request) = run.request().cloned()
+            {
+                run.stop(reply::agreed_in_portions(&request));
+            }
+        }
         match self.runs.get(id).and_then(|run| run.stopped().cloned()) {
             None => self.tell(frame, out),
             Some(fields) => {
@@ -375,67 +392,6 @@ impl Session {
             }
         }
         Ok(())
-    }
-
-    /// What a statement did to names.
-    fn take_effect(&mut self, effect: &Effect, tag: &str, out: &mut Outbox) {
-        match effect {
-            Effect::Prepare { name, inner } => {
-                let quoted = name.replace('"', "\"\"");
-                let prepared = Prepared {
-                    text: format!("EXECUTE \"{quoted}\"").into(),
-                    types: Vec::new().into(),
-                    refused: None,
-                    facts: None,
-                };
-                self.names.set_statement(name, Some(prepared));
-                self.state.prepared(name, Some(Arc::clone(inner)));
-                return;
-            }
-            Effect::Deallocate(Some(name)) => {
-                self.set_statement(name, None);
-                return;
-            }
-            Effect::Deallocate(None) => {
-                self.names.drop_named();
-                self.state.forget_prepared();
-                return;
-            }
-            Effect::Declare { name, inner, hold } => {
-                let hold = if *hold { Hold::Yes } else { Hold::No };
-                self.names.declare(name, Arc::clone(inner), hold);
-            }
-            Effect::Close(Some(name)) => {
-                self.close_portal(name);
-            }
-            Effect::Close(None) => self.names.drop_portals(),
-            Effect::Discard => {
-                self.names.drop_all();
-                self.state.forget_prepared();
-            }
-            Effect::Savepoint(name) => self.names.savepoint(name),
-            Effect::Release(name) => self.names.release(name),
-            Effect::RollbackTo(name) => {
-                self.names.rollback_to(name);
-                self.ending = Ended::Committed;
-            }
-            // A `COMMIT` of a transaction that has failed says so in its tag.
-            Effect::Commit if tag == "COMMIT" => self.end_transaction(Ended::Committed),
-            Effect::Commit | Effect::Rollback => self.end_transaction(Ended::RolledBack),
-            Effect::None
-            | Effect::Begin
-            | Effect::Settings
-            | Effect::SearchPath { .. }
-            | Effect::TimeLimit { .. }
-            | Effect::Temporary(_)
-            | Effect::Catalog => return,
-        }
-        self.sync_portals(out);
-    }
-
-    fn end_transaction(&mut self, ended: Ended) {
-        self.names.end(ended);
-        self.ending = Ended::Committed;
     }
 
     pub(super) fn is_query(&self) -> bool {
@@ -487,7 +443,7 @@ impl Session {
         out: &mut Outbox,
     ) -> Result<(), Error> {
         match self.ledger.front() {
-            Some(Owed::Sync | Owed::Query(_) | Owed::PoisonQuery(_)) => {}
+            Some(Owed::Sync | Owed::Query(_) | Owed::PoisonQuery(_) | Owed::Trial) => {}
             _ => return Err(Error::Upstream("ReadyForQuery out of place")),
         }
         if let Some(Owed::Query(runs)) = self.ledger.pop().map(|entry| entry.owed) {
@@ -501,6 +457,9 @@ impl Session {
             ) {
                 self.mode = Mode::Ready;
             }
+        }
+        if self.end_trial(status, out)? {
+            return Ok(());
         }
         self.status = status;
         self.turn = self.now;

@@ -1,0 +1,128 @@
+//! A query that writes and was approved for a maximum of rows runs in a transaction of ours, which is committed only once the server has
+//! told how many it were.
+//!
+//! In the extended protocol, and in a transaction of the client's, nothing is committed before the client says so; there it is enough
+//! that nothing of the client's follows before the end is known.
+
+use crate::gateway::session::ledger::Owed;
+use crate::gateway::session::run::{Outcome, Run, RunId};
+use crate::gateway::session::{Error, Outbox, Session, Voice, send};
+use crate::wire::backend::TransactionStatus;
+use crate::wire::error::Fields;
+use crate::wire::frame::Frame;
+use crate::wire::frontend::Message;
+
+/// Where such a query is.
+#[derive(Debug, Default)]
+pub(in crate::gateway::session) enum Trial {
+    /// There is none.
+    #[default]
+    None,
+    /// The transaction is open; how many rows it will be is not known yet.
+    Begun,
+    /// It has kept to its maximum. The client is told once it is committed.
+    Passed(Passed),
+    /// `COMMIT` is under way.
+    Committing(Passed),
+    /// `ROLLBACK` is under way; the client has been told why.
+    Undoing,
+}
+
+/// What is kept back from the client.
+#[derive(Debug)]
+pub(in crate::gateway::session) struct Passed {
+    run: RunId,
+    tag: String,
+    frame: Frame,
+}
+
+impl Session {
+    /// The driver has begun a transaction for the query that is about to be permitted.
+    pub fn begin_trial(&mut self) {
+        self.trial = Trial::Begun;
+    }
+
+    /// Whether the end of a statement with a maximum of rows is awaited.
+    pub(in crate::gateway::session) fn is_on_trial(&self) -> bool {
+        let of = |run: RunId| self.runs.get(run).and_then(Run::most).is_some();
+        !matches!(self.trial, Trial::None) || (self.runs.bounded && self.ledger.executes(of))
+    }
+
+    /// The run whose `COMMIT` is under way.
+    pub(in crate::gateway::session) const fn committing(&self) -> Option<RunId> {
+        match &self.trial {
+            Trial::Committing(passed) | Trial::Passed(passed) => Some(passed.run),
+            Trial::None | Trial::Begun | Trial::Undoing => None,
+        }
+    }
+
+    /// The query has come to its end within its maximum. `true`: the client is not told yet.
+    pub(super) fn passed(&mut self, run: RunId, tag: &str, frame: &Frame) -> bool {
+        if !matches!(self.trial, Trial::Begun) || !self.is_query() {
+            return false;
+        }
+        self.trial = Trial::Passed(Passed {
+            run,
+            tag: tag.to_owned(),
+            frame: frame.clone(),
+        });
+        true
+    }
+
+    /// The upstream is ready, in our transaction: ends that. `Ok(false)`: there is none.
+    pub(super) fn end_trial(
+        &mut self,
+        status: TransactionStatus,
+        out: &mut Outbox,
+    ) -> Result<bool, Error> {
+        let (next, sql) = match (std::mem::take(&mut self.trial), status) {
+            (Trial::None, _) => return Ok(false),
+            (Trial::Passed(passed), TransactionStatus::Open) => {
+                (Trial::Committing(passed), "COMMIT")
+            }
+            (Trial::Begun, TransactionStatus::Open | TransactionStatus::Failed) => {
+                (Trial::Undoing, "ROLLBACK")
+            }
+            _ => return Err(Error::Upstream("a transaction that is not as it was left")),
+        };
+        self.trial = next;
+        self.voice = Voice::Speaking;
+        self.ledger.push(Owed::Trial);
+        send(&Message::Query { sql }, out);
+        Ok(true)
+    }
+
+    /// `COMMIT` or `ROLLBACK` has been carried out: the client is told.
+    pub(super) fn tried(&mut self, tag: &str, out: &mut Outbox) -> Result<(), Error> {
+        match std::mem::take(&mut self.trial) {
+            Trial::Committing(passed) if tag == "COMMIT" => {
+                let Passed { run, tag, frame } = passed;
+                self.tell(&frame, out);
+                self.runs.finish(run, Outcome::Done(tag), self.now, out);
+                self.runs.remove(run, self.now, out);
+                Ok(())
+            }
+            Trial::Undoing => Ok(()),
+            _ => Err(Error::Upstream(
+                "another end of a transaction than was asked for",
+            )),
+        }
+    }
+
+    /// `COMMIT` has failed, as by a deferred constraint.
+    pub(in crate::gateway::session) fn trial_failed(
+        &mut self,
+        fields: Fields,
+        out: &mut Outbox,
+    ) -> Result<(), Error> {
+        let Some(run) = self.committing() else {
+            return Err(Error::Upstream("a ROLLBACK that fails"));
+        };
+        let (told, outcome) = self.told(run, fields);
+        self.trial = Trial::None;
+        self.report(&told, out);
+        self.runs.finish(run, outcome, self.now, out);
+        self.runs.remove(run, self.now, out);
+        Ok(())
+    }
+}

@@ -1,0 +1,69 @@
+//! The statements of a connection that are under way.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::gateway::session::run::{Outcome, Run, RunId};
+use crate::gateway::session::{Act, Outbox};
+
+/// Bytes of transcripts that statements of one connection may hold before their ends: a client may open any number of portals.
+const MOST_KEPT: usize = 4 * 1024 * 1024;
+
+/// The runs that somebody may still ask about.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    pub(super) by_id: HashMap<RunId, Run>,
+    last: u64,
+    /// Bytes that are kept for the log by runs that have not ended.
+    kept: usize,
+    /// Whether one of them ever had a maximum of rows.
+    pub(super) bounded: bool,
+}
+
+impl Runs {
+    pub(super) fn add(&mut self, run: Run) -> RunId {
+        self.last += 1;
+        self.bounded |= run.most().is_some();
+        let id = RunId(self.last);
+        self.by_id.insert(id, run);
+        id
+    }
+
+    pub(super) fn get(&self, id: RunId) -> Option<&Run> {
+        self.by_id.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
+        self.by_id.get_mut(&id)
+    }
+
+    /// Does something that may keep more for the log, as long as all of them together do not keep too much.
+    pub(super) fn keeping<T>(&mut self, id: RunId, work: impl FnOnce(&mut Run) -> T) -> Option<T> {
+        let run = self.by_id.get_mut(&id)?;
+        if self.kept > MOST_KEPT {
+            run.keep_no_more();
+        }
+        let before = run.kept();
+        let done = work(run);
+        self.kept += run.kept().saturating_sub(before);
+        Some(done)
+    }
+
+    /// Reports what came of a run, once.
+    pub(super) fn finish(&mut self, id: RunId, outcome: Outcome, now: Duration, out: &mut Outbox) {
+        let Some(run) = self.by_id.get_mut(&id) else {
+            return;
+        };
+        out.acts.extend(run.take_shown().map(Act::Shown));
+        self.kept = self.kept.saturating_sub(run.kept());
+        if let Some(report) = run.finish(outcome, now) {
+            out.acts.push(Act::Finished(Box::new(report)));
+        }
+    }
+
+    /// Nobody can ask about it any more.
+    pub(super) fn remove(&mut self, id: RunId, now: Duration, out: &mut Outbox) {
+        self.finish(id, Outcome::Skipped, now, out);
+        self.by_id.remove(&id);
+    }
+}
