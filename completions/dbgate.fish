@@ -51,6 +51,7 @@ complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "request" -d 'Ask for 
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "requests" -d 'Show what waits for an approval: yours, and what you may decide'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "approve" -d 'Approve a request'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "deny" -d 'Deny a request'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "withdraw" -d 'Take back your own request'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "sessions" -d 'Show and end sessions'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "demo" -d 'Run all of dbgate on this machine: PostgreSQL, a sign-in issuer, a sample shop, policy and broker'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "explain" -d 'Show what would happen to a statement, without running it'
@@ -222,6 +223,24 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -l no-input -d 'Neve
 complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -s v -l verbose -d 'Tell more'
 complete -c dbgate -n "__fish_dbgate_using_subcommand deny" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand withdraw" -l url -d 'The broker\'s address, such as https://db.example.com' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand withdraw" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand withdraw" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand withdraw" -l token-store -d 'Where tokens are kept' -r -f -a "keyring\t'The operating system\'s keyring'
+file\t'A file only its owner may read'
+memory\t'Nowhere: they go with the process'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand withdraw" -l config-dir -d 'Where configuration, history and remembered tokens are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand withdraw" -s o -l output -d 'The form of what goes to stdout' -r -f -a "table\t'For people'
+csv\t'Comma-separated values with a header'
+json\t'One JSON document'
+ndjson\t'One JSON document a line'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand withdraw" -l color -d 'When to use color; NO_COLOR and TERM=dumb are honored' -r -f -a "auto\t'On a terminal'
+always\t'Everywhere'
+never\t'Nowhere'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand withdraw" -l no-input -d 'Never ask; fail where a question would be asked'
+complete -c dbgate -n "__fish_dbgate_using_subcommand withdraw" -s q -l quiet -d 'Tell errors and warnings only'
+complete -c dbgate -n "__fish_dbgate_using_subcommand withdraw" -s v -l verbose -d 'Tell more'
+complete -c dbgate -n "__fish_dbgate_using_subcommand withdraw" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -l url -d 'The broker\'s address, such as https://db.example.com' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand sessions; and not __fish_seen_subcommand_from ls show kill" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F

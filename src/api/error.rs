@@ -146,7 +146,7 @@ impl From<broker::Error> for Error {
                 (StatusCode::FORBIDDEN, "not_allowed")
             }
             Broker::OtherDatabase(_) | Broker::OtherTerms => (StatusCode::CONFLICT, "other_terms"),
-            Broker::NoReview | Broker::OneStatement | Broker::Syntax(_) => {
+            Broker::NoReview | Broker::OneStatement | Broker::Syntax(_) | Broker::Uncounted => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "bad_statement")
             }
             Broker::Database { .. } | Broker::Skew(_) => {

@@ -79,7 +79,7 @@ pub(super) async fn logout(
     Caller(caller): Caller,
     From(client): From,
     body: Result<Json<types::Logout>, extract::rejection::JsonRejection>,
-) -> Result<Json<serde_json::Value>, Error> {
+) -> Result<Json<types::LoggedOut>, Error> {
     let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
     let context = Context {
         subject: Some((&caller.subject).into()),
@@ -94,7 +94,8 @@ pub(super) async fn logout(
         state.broker.log_out(&caller.family, context).await
     };
     state.logins.end(&caller).await?;
-    Ok(Json(serde_json::json!({ "sessions_ended": ended })))
+    let sessions_ended = u64::from(ended);
+    Ok(Json(types::LoggedOut { sessions_ended }))
 }
 
 /// A subject as people read it.

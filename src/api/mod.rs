@@ -65,6 +65,7 @@ fn router(state: Arc<State>) -> Router {
             "/v1/requests/{id}",
             get(requests::show).delete(requests::withdraw),
         )
+        .route("/v1/requests/{id}/keep", post(requests::keep))
         .route("/v1/requests/{id}/approve", post(requests::approve))
         .route("/v1/requests/{id}/deny", post(requests::deny))
         .route("/v1/explain", post(explain::show))

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 
 use crate::api::State;
 use crate::api::authn::{Caller, From};
 use crate::api::error::Error;
 use crate::api::login;
-use crate::api::sessions::{All, read_ask};
+use crate::api::sessions::read_ask;
 use crate::api::types;
 use crate::broker::request::What;
+use crate::broker::request::approver::is_same;
 use crate::model::session::RequestId;
+use crate::model::subject::Subject;
 use crate::store::request::{Request, RequestFilter, RequestKind, RequestState};
 
 /// The most requests one answer lists.
@@ -23,8 +25,9 @@ const MOST: u32 = 1000;
 pub(super) async fn list(
     extract::State(state): extract::State<Arc<State>>,
     Caller(caller): Caller,
-    extract::Query(query): extract::Query<All>,
+    query: Result<extract::Query<types::All>, QueryRejection>,
 ) -> Result<Json<Vec<types::RequestView>>, Error> {
+    let extract::Query(query) = query.map_err(|error| Error::bad_request(error.body_text()))?;
     let states = if query.all {
         Vec::new()
     } else {
@@ -36,7 +39,8 @@ pub(super) async fn list(
         ..RequestFilter::default()
     };
     let requests = state.broker.requests(&caller.subject, &filter).await?;
-    Ok(Json(requests.iter().map(view).collect()))
+    let views = requests.iter().map(|one| view(one, &caller.subject));
+    Ok(Json(views.collect()))
 }
 
 /// `POST /v1/requests`
@@ -57,7 +61,7 @@ pub(super) async fn ask(
         }
         None => broker.request_opening(subject, &ask, Some(client)).await?,
     };
-    Ok(Json(view(&request)))
+    Ok(Json(view(&request, &caller.subject)))
 }
 
 /// `DELETE /v1/requests/{id}`
@@ -68,7 +72,7 @@ pub(super) async fn withdraw(
 ) -> Result<Json<types::RequestView>, Error> {
     let id = read_id(&id)?;
     let request = state.broker.withdraw(&id, &caller.subject.id).await?;
-    Ok(Json(view(&request)))
+    Ok(Json(view(&request, &caller.subject)))
 }
 
 /// `GET /v1/requests/{id}`
@@ -81,7 +85,18 @@ pub(super) async fn show(
         .broker
         .find_request(&caller.subject, &read_id(&id)?)
         .await?;
-    Ok(Json(view(&request)))
+    Ok(Json(view(&request, &caller.subject)))
+}
+
+/// `POST /v1/requests/{id}/keep`
+pub(super) async fn keep(
+    extract::State(state): extract::State<Arc<State>>,
+    Caller(caller): Caller,
+    extract::Path(id): extract::Path<String>,
+) -> Result<Json<types::RequestView>, Error> {
+    let id = read_id(&id)?;
+    let request = state.broker.keep_request(&id, &caller.subject.id).await?;
+    Ok(Json(view(&request, &caller.subject)))
 }
 
 /// `POST /v1/requests/{id}/approve`
@@ -97,7 +112,7 @@ pub(super) async fn approve(
         .broker
         .approve(&id, &caller.subject, body.reason, body.max_rows)
         .await?;
-    Ok(Json(view(&request)))
+    Ok(Json(view(&request, &caller.subject)))
 }
 
 /// `POST /v1/requests/{id}/deny`
@@ -112,7 +127,7 @@ pub(super) async fn deny(
     let reason = body.reason.filter(|reason| !reason.trim().is_empty());
     let reason = reason.ok_or_else(|| Error::bad_request("a denial needs a reason"))?;
     let request = state.broker.deny(&id, &caller.subject, reason).await?;
-    Ok(Json(view(&request)))
+    Ok(Json(view(&request, &caller.subject)))
 }
 
 fn read_id(text: &str) -> Result<RequestId, Error> {
@@ -120,9 +135,11 @@ fn read_id(text: &str) -> Result<RequestId, Error> {
         .map_err(|_| Error::not_found(format!("there is no request `{text}`")))
 }
 
-/// A request as people read it.
-pub(super) fn view(request: &Request) -> types::RequestView {
+/// A request as the viewer may read it. How many rows the planner expects says something about the data: who asks could find out values by
+/// it.
+pub(super) fn view(request: &Request, viewer: &Subject) -> types::RequestView {
     let what = What::of(request);
+    let own = is_same(&request.subject, viewer);
     types::RequestView {
         id: request.id.to_string(),
         what: match request.kind {
@@ -136,7 +153,8 @@ pub(super) fn view(request: &Request) -> types::RequestView {
         reason: Some(request.reason.clone()).filter(|reason| !reason.is_empty()),
         statement: what.statement,
         footprint: what.footprint,
-        expected_rows: what.expected_rows,
+        expected_rows: what.expected_rows.filter(|_| !own),
+        countable: what.countable,
         rule: what.rule,
         approvers: request.approvers.clone(),
         needed: request.needed,
@@ -150,6 +168,11 @@ pub(super) fn view(request: &Request) -> types::RequestView {
                 at: given.at.to_string(),
             })
             .collect(),
+        denial: request.denial.as_ref().map(|denial| types::DenialView {
+            by: denial.by.display.clone(),
+            reason: denial.reason.clone(),
+            at: denial.at.to_string(),
+        }),
         created: request.created.to_string(),
         expires: request.expires.to_string(),
     }

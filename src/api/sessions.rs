@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract;
-use axum::extract::rejection::JsonRejection;
-use serde::Deserialize;
+use axum::extract::rejection::{JsonRejection, QueryRejection};
 
 use crate::api::State;
 use crate::api::authn::{Caller, From};
@@ -82,24 +81,18 @@ pub(super) async fn open(
             secret: secret.expose().clone(),
         }))),
         Outcome::Pending(request) => Ok(Json(types::Opened::Pending {
-            request: requests::view(&request),
+            request: requests::view(&request, &caller.subject),
         })),
     }
-}
-
-/// `?all=true`
-#[derive(Debug, Deserialize)]
-pub(super) struct All {
-    #[serde(default)]
-    pub(super) all: bool,
 }
 
 /// `GET /v1/sessions`
 pub(super) async fn list(
     extract::State(state): extract::State<Arc<State>>,
     Caller(caller): Caller,
-    extract::Query(query): extract::Query<All>,
+    query: Result<extract::Query<types::All>, QueryRejection>,
 ) -> Result<Json<Vec<types::SessionView>>, Error> {
+    let extract::Query(query) = query.map_err(|error| Error::bad_request(error.body_text()))?;
     let phase = if query.all { Phase::Any } else { Phase::Live };
     let filter = SessionFilter {
         phase,

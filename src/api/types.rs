@@ -4,7 +4,7 @@
 //! RFC 3339 in UTC, spans are whole seconds in fields that end in `_s`.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 /// `GET /v1/info`: what a client needs before it has signed in.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -87,6 +87,13 @@ pub struct Logout {
     pub keep_sessions: bool,
 }
 
+/// The answer to a logout.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+pub struct LoggedOut {
+    /// How many sessions were ended with it.
+    pub sessions_ended: u64,
+}
+
 /// `GET /v1/me`.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Me {
@@ -129,7 +136,16 @@ pub struct Ask {
     pub request: Option<String>,
 }
 
-/// The answer to `POST /v1/sessions`. A refusal is an [`Problem`] with status 403.
+/// What a list is to have.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, IntoParams)]
+pub struct All {
+    /// Also what is over.
+    #[serde(default)]
+    #[param(required = false)]
+    pub all: bool,
+}
+
+/// The answer to `POST /v1/sessions`. A refusal is a `Problem` with status 403.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Opened {
@@ -223,9 +239,12 @@ pub struct RequestView {
     /// What it touches, one line a fact.
     #[serde(default)]
     pub footprint: Vec<String>,
-    /// Rows the planner expects to be touched.
+    /// Rows the planner expects to be touched. Who asks is not told: it says something about the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_rows: Option<u64>,
+    /// Whether an approver may set a maximum of rows: the server tells how many it touches.
+    #[serde(default)]
+    pub countable: bool,
     /// The rule that asks for the approval.
     pub rule: String,
     /// Groups whose members may approve.
@@ -234,6 +253,9 @@ pub struct RequestView {
     pub needed: u32,
     /// Approvals so far.
     pub approvals: Vec<ApprovalView>,
+    /// Who refused it, when somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denial: Option<DenialView>,
     /// When it was asked.
     pub created: String,
     /// When it ends undecided.
@@ -251,6 +273,17 @@ pub struct ApprovalView {
     /// The most rows the approver agreed to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rows: Option<u64>,
+    /// When.
+    pub at: String,
+}
+
+/// A refusal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DenialView {
+    /// By whom.
+    pub by: String,
+    /// Why.
+    pub reason: String,
     /// When.
     pub at: String,
 }

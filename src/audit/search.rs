@@ -157,6 +157,7 @@ const fn is_of_review(action: &Action) -> bool {
             | Action::RequestDenied { .. }
             | Action::RequestExpired { .. }
             | Action::RequestWithdrawn { .. }
+            | Action::RequestKept { .. }
             | Action::RequestUsed { .. }
             | Action::StatementIntended {
                 request: Some(_),

@@ -469,6 +469,9 @@ pub enum Error {
     /// One approval a person.
     #[error("you have approved it already")]
     Twice,
+    /// A maximum of rows that nobody could keep.
+    #[error("a maximum of rows can't be kept for this request")]
+    Uncounted,
     /// It needs no approval.
     #[error("this needs no approval")]
     NoReview,
@@ -553,6 +556,10 @@ impl Error {
             Self::NotApprover { .. } => {
                 Some("run `dbgate requests` to see what you may decide".to_owned())
             }
+            Self::OwnRequest => Some("take back your own with `dbgate withdraw`".to_owned()),
+            Self::Uncounted => Some(
+                "decide without one: it writes in several places, or is no statement".to_owned(),
+            ),
             Self::Unprepared { mend, .. } => Some(match mend {
                 Some(line) => format!(
                     "an administrator mends it with `{line}`; `dbgate broker check` shows the rest"

@@ -12,12 +12,12 @@ use crate::broker::session::{Session, Terms};
 use crate::broker::{Ask, Broker, Error, Handle, record, request};
 use crate::model::name::DatabaseName;
 use crate::model::secret::Secret;
-use crate::model::session::{CloseReason, SessionId};
+use crate::model::session::{CloseReason, RequestId, SessionId};
 use crate::model::subject::Subject;
 use crate::model::time::Timestamp;
-use crate::policy::Policy;
 use crate::policy::document::allow::Power;
 use crate::policy::open::{self, Grant, Opening};
+use crate::policy::{Demand, Policy};
 use crate::store;
 use crate::store::request::{Request, RequestKind, RequestState};
 use crate::store::session::{Credential, Phase, SessionFilter, SessionState};
@@ -105,11 +105,16 @@ impl Broker {
         let now = self.core.clock.now();
         let mut opening = open::open(&policy, &ask.question(subject, &ask.database, false, now));
         let mut approved = None;
-        if let (Opening::Review(_), Some(id)) = (&opening, &ask.request) {
-            approved = self.use_approval(subject, &ask, id).await?;
-            if approved.is_some() {
-                opening = open::open(&policy, &ask.question(subject, &ask.database, true, now));
+        match (&opening, &ask.request) {
+            (Opening::Review(demand), Some(id)) => {
+                approved = self.use_approval(subject, &ask, (id, demand)).await?;
             }
+            // It is for a statement, and used by that.
+            (Opening::Granted(_), Some(id)) => drop(self.own_request(subject, id).await?),
+            _ => {}
+        }
+        if approved.is_some() {
+            opening = open::open(&policy, &ask.question(subject, &ask.database, true, now));
         }
         match opening {
             Opening::Refused(denial) => {
@@ -137,15 +142,17 @@ impl Broker {
         &self,
         subject: &Subject,
         ask: &Ask,
-        id: &crate::model::session::RequestId,
+        (id, demand): (&RequestId, &Demand),
     ) -> Result<Option<Request>, Error> {
-        let found = self.core.store.request(id).await?;
-        let request = found
-            .filter(|request| request.subject.id == subject.id)
-            .ok_or_else(|| Error::NoRequest(id.clone()))?;
+        let request = self.own_request(subject, id).await?;
         match (request.kind, request.state) {
             (RequestKind::Statement, _) | (RequestKind::Session, RequestState::Pending) => Ok(None),
             (RequestKind::Session, RequestState::Approved) => {
+                // The policy may ask for other people by now than those who agreed.
+                let given = request.approvals.iter().map(|given| &given.approver);
+                if !demand.is_met_by(given) {
+                    return Err(Error::OtherRequest);
+                }
                 let binding = request::session_binding(subject, ask);
                 let used = self
                     .desk
@@ -155,6 +162,13 @@ impl Broker {
             }
             (RequestKind::Session, state) => Err(Error::Settled(state)),
         }
+    }
+
+    async fn own_request(&self, subject: &Subject, id: &RequestId) -> Result<Request, Error> {
+        let found = self.core.store.request(id).await?;
+        found
+            .filter(|request| request.subject.id == subject.id)
+            .ok_or_else(|| Error::NoRequest(id.clone()))
     }
 
     async fn grant(

@@ -10,6 +10,7 @@ use crate::model::time::{Clock, Timestamp};
 use crate::policy::{Policy, Protection};
 use crate::sql::catalog::Catalog;
 use crate::upstream::admin::Admin;
+use crate::upstream::quote::Literal;
 use crate::upstream::role::Look;
 use crate::upstream::target::Target;
 use crate::upstream::watcher::Watcher;
@@ -19,6 +20,9 @@ use crate::upstream::{self, role};
 /// its time, and must not keep another from being closed.
 const SHUTS: usize = 3;
 const DROPS: usize = 2;
+
+/// How long the planner may take.
+const PLAN: Duration = Duration::from_secs(3);
 
 /// What a decision is made by: policy, catalog and protection of one moment.
 #[derive(Debug, Clone)]
@@ -41,6 +45,7 @@ pub struct Place {
     drops: Vec<Admin>,
     turns: AtomicUsize,
     looks: Admin,
+    plans: Admin,
     watcher: Watcher,
     policy: watch::Receiver<Arc<Policy>>,
     view: Mutex<Option<View>>,
@@ -66,6 +71,7 @@ impl Place {
             drops: std::iter::repeat_with(admin).take(DROPS).collect(),
             turns: AtomicUsize::new(0),
             looks: admin(),
+            plans: admin(),
             watcher: Watcher::new(admin(), Arc::clone(&clock)),
             target: Arc::clone(&target),
             clock,
@@ -175,6 +181,25 @@ impl Place {
             Err(_) => {}
         }
         look
+    }
+
+    /// Asks the planner something as a member of that role would, in a transaction that can't write; `None` when there is no answer.
+    pub(super) async fn plan(&self, role: &str, question: &str) -> Option<String> {
+        let sql = format!(
+            "SELECT set_config('transaction_read_only', 'on', true), set_config('role', {}, true), \
+             set_config('search_path', '\"$user\", public', true), set_config('lock_timeout', '500ms', true);\n{question}\n",
+            Literal(role)
+        );
+        let asked = self.plans.batch("ask the planner", &sql);
+        match tokio::time::timeout(PLAN, asked).await {
+            // The first row is that of the settings.
+            Ok(Ok(rows)) => rows.get(1..)?.iter().map(|row| row.text(0)).collect(),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a statement could not be planned");
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     /// Whether the database could not be used when it was last looked at, a second ago or less.

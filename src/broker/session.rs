@@ -55,6 +55,8 @@ pub struct Session {
     backends: Mutex<HashSet<u32>>,
     /// Whether its lease may log in at this moment.
     door: AtomicBool,
+    /// Whether the approval that it brought along has been used.
+    spent: AtomicBool,
 }
 
 /// When a session ends: by the calendar, for the database and for people, and by a clock that does not jump.
@@ -131,7 +133,18 @@ impl Session {
             numbers: AtomicU64::new(0),
             backends: Mutex::new(HashSet::new()),
             door: AtomicBool::new(false),
+            spent: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the approval that it brought along has been used.
+    pub(super) fn has_spent(&self) -> bool {
+        self.spent.load(Ordering::Relaxed)
+    }
+
+    /// The approval that it brought along is used now.
+    pub(super) fn spend(&self) {
+        self.spent.store(true, Ordering::Relaxed);
     }
 
     /// When it ends at the latest.

@@ -6,16 +6,14 @@ use std::time::Duration;
 
 use tokio::io::AsyncRead;
 
-use crate::api::types;
 use crate::cli::error::{Error, Kind};
 use crate::cli::globals::{Globals, Output};
 use crate::cli::session;
 use crate::cli::ui::Ui;
 use crate::model::name::DatabaseName;
 use crate::model::time::parse_span;
-use crate::remote::broker::Broker;
 use crate::remote::pg::Connection;
-use crate::shell::drive::{self, Driver, Ends, Outcome, Stop};
+use crate::shell::drive::{self, Driver, Ends, Outcome, Patience, Stop};
 use crate::shell::render::{Book, Form, Style};
 use crate::shell::report::{self, Place};
 use crate::shell::screen::Screen;
@@ -82,7 +80,6 @@ struct Source {
 /// Everything a statement needs to run.
 struct Run<'a> {
     args: &'a Args,
-    broker: &'a Broker,
     connection: Connection,
     driver: Driver,
     book: Book<Screen>,
@@ -99,7 +96,11 @@ pub async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(), Erro
     let sources = args.sources()?;
     let broker = globals.broker(ui).await?;
     let patience = args.wait.unwrap_or_default();
-    let driver = Driver::new(Some(patience))?;
+    let waits = Patience {
+        span: patience,
+        broker: broker.clone(),
+    };
+    let driver = Driver::new(Some(waits))?;
     let ask = args.session.to_ask(&args.database);
     let granted = session::open(ui, &broker, ask, patience).await?;
     let connection = session::connect(&broker, &granted, "dbgate exec").await?;
@@ -107,7 +108,6 @@ pub async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(), Erro
     let style = style(ui, &screen, args);
     let mut run = Run {
         args,
-        broker: &broker,
         connection,
         driver,
         book: Book::new(screen, style),
@@ -263,7 +263,10 @@ impl Run<'_> {
         })?;
         match outcome.stopped {
             Some(Stop::Interrupted) => return Err(Error::new(Kind::Signal(2), "canceled")),
-            Some(Stop::GaveUp) => return Err(self.file_request(sql).await),
+            Some(Stop::GaveUp) => {
+                let id = outcome.request.as_deref();
+                return Err(session::waiting(id.unwrap_or_default()));
+            }
             None => {}
         }
         match &outcome.failure {
@@ -291,18 +294,6 @@ impl Run<'_> {
             (TransactionStatus::Open | TransactionStatus::Failed, _) => {
                 "its transaction is rolled back, and what comes after it has not run: mend it and run it again"
             }
-        }
-    }
-
-    /// Leaves the request for a statement with the broker, so that it can be approved while nobody waits.
-    async fn file_request(&self, sql: &str) -> Error {
-        let ask = types::RequestAsk {
-            session: self.args.session.to_ask(&self.args.database),
-            statement: Some(sql.to_owned()),
-        };
-        match self.broker.request(&ask).await {
-            Ok(request) => session::waiting(&request.id),
-            Err(error) => Error::from(error),
         }
     }
 

@@ -31,6 +31,7 @@ mod signal;
 mod status;
 mod tunnel;
 pub mod ui;
+mod withdraw;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -85,6 +86,7 @@ enum Command {
     Requests(requests::Args),
     Approve(approve::Args),
     Deny(deny::Args),
+    Withdraw(withdraw::Args),
     Sessions(sessions::Args),
     /// Run all of dbgate on this machine: PostgreSQL, a sign-in issuer, a sample shop, policy and broker
     Demo(demo::Args),
@@ -117,6 +119,7 @@ async fn dispatch(ui: &mut Ui, globals: &Globals, command: Command) -> Result<()
         Command::Requests(args) => requests::run(ui, globals, &args).await,
         Command::Approve(args) => approve::run(ui, globals, &args).await,
         Command::Deny(args) => deny::run(ui, globals, &args).await,
+        Command::Withdraw(args) => withdraw::run(ui, globals, &args).await,
         Command::Sessions(args) => sessions::run(ui, globals, &args).await,
         Command::Demo(args) => Box::pin(demo::run(ui, args)).await,
         Command::Explain(args) => explain::run(ui, globals, &args).await,

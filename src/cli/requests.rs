@@ -79,6 +79,7 @@ fn list(ui: &mut Ui, requests: &[RequestView]) -> Result<(), Error> {
             ("WHAT", |r| {
                 r.statement.clone().unwrap_or_else(|| r.what.clone())
             }),
+            ("ROWS", expected),
             ("REASON", |r| r.reason.clone().unwrap_or_default()),
             ("APPROVERS", whom),
             ("EXPIRES", |r| r.expires.clone()),
@@ -103,17 +104,23 @@ pub(crate) fn show(ui: &mut Ui, request: &RequestView) -> Result<(), Error> {
             ("reason", |r| r.reason.clone().unwrap_or_default()),
             ("statement", |r| r.statement.clone().unwrap_or_default()),
             ("touches", |r| r.footprint.join("; ")),
-            ("expected rows", |r| {
-                r.expected_rows
-                    .map(|rows| rows.to_string())
-                    .unwrap_or_default()
-            }),
+            ("expected rows", expected),
             ("rule", |r| r.rule.clone()),
             ("approvers", whom),
             ("approvals", approvals),
+            ("denied by", |r| {
+                let denial = r.denial.as_ref();
+                denial.map_or_else(String::new, |d| format!("{}: {}", d.by, d.reason))
+            }),
             ("expires", |r| r.expires.clone()),
         ],
     )
+}
+
+/// How many rows the planner expects.
+fn expected(request: &RequestView) -> String {
+    let rows = request.expected_rows;
+    rows.map_or_else(String::new, |rows| rows.to_string())
 }
 
 /// Who may approve, as a phrase.

@@ -68,6 +68,10 @@ pub async fn open(
     mut ask: types::Ask,
     patience: Duration,
 ) -> Result<types::Granted, Error> {
+    if let Some(id) = &ask.request {
+        let request = broker.request_by_id(id).await?;
+        approval(ui, broker, &request, patience).await?;
+    }
     let opened = {
         let _spinner = ui.spinner(&format!("Opening a session on {}", ask.database));
         broker.open_session(&ask).await?
@@ -98,26 +102,30 @@ async fn approval(
 ) -> Result<(), Error> {
     let deadline = tokio::time::Instant::now().checked_add(patience);
     let _spinner = ui.spinner(&format!("Waiting for the approval of {}", request.id));
-    let mut state = request.state.clone();
+    let mut now = request.clone();
     loop {
-        match state.as_str() {
+        match now.state.as_str() {
             "approved" => return Ok(()),
             "pending" => {}
-            other => {
-                return Err(Error::new(
-                    Kind::Ended,
-                    format!("request `{}` is {other}", request.id),
-                )
-                .with_request(request.id.clone()));
-            }
+            _ => return Err(over(&now)),
         }
         let next = tokio::time::Instant::now() + POLL;
         if deadline.is_some_and(|deadline| next > deadline) {
             return Err(waiting(&request.id));
         }
         tokio::time::sleep_until(next).await;
-        state = broker.request_by_id(&request.id).await?.state;
+        now = broker.request_by_id(&request.id).await?;
     }
+}
+
+/// The failure of who waits for what was decided otherwise.
+fn over(request: &types::RequestView) -> Error {
+    let said = format!("request `{}` is {}", request.id, request.state);
+    let mut error = Error::new(Kind::Ended, said).with_request(request.id.clone());
+    if let Some(denial) = &request.denial {
+        error.detail = Some(format!("by {}: {}", denial.by, denial.reason).into());
+    }
+    error
 }
 
 /// The failure of who does not wait any longer.
@@ -172,7 +180,10 @@ impl From<pg::Error> for Error {
             ),
             pg::Error::Protocol(_) | pg::Error::Wire(_) => Self::new(Kind::Unreachable, message),
             pg::Error::Lost(_) => Self::failed(message)
-                .with_hint("run it again; `dbgate status` shows whether the session is still open"),
+                .with_hint(
+                    "what waited for an approval has not run; of what was running, look whether it took effect before you \
+                     run it again (`dbgate status` shows whether the session is still open)",
+                ),
             pg::Error::Refused(fields) => {
                 let kind = if drive::is_end(&fields) || fields.code.class() == "28" {
                     Kind::Ended

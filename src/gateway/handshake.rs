@@ -359,7 +359,8 @@ impl ForClient for broker::Error {
             | Self::Twice
             | Self::NoReview
             | Self::OneStatement
-            | Self::Syntax(_) => SqlState::INSUFFICIENT_PRIVILEGE,
+            | Self::Syntax(_)
+            | Self::Uncounted => SqlState::INSUFFICIENT_PRIVILEGE,
         };
         let message = match self {
             // Their texts are for the operator.

@@ -147,7 +147,7 @@ impl Broker {
     ///
     /// # Errors
     /// See [`Error`].
-    pub async fn logout(&self, logout: &types::Logout) -> Result<serde_json::Value, Error> {
+    pub async fn logout(&self, logout: &types::Logout) -> Result<types::LoggedOut, Error> {
         self.call(Method::POST, "v1/logout", Some(logout)).await
     }
 
@@ -263,6 +263,24 @@ impl Broker {
             None::<&()>,
         )
         .await
+    }
+
+    /// Lets our request wait on, while we do not.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn keep(&self, id: &str) -> Result<types::RequestView, Error> {
+        let path = format!("v1/requests/{}/keep", segment(id));
+        self.call(Method::POST, &path, None::<&()>).await
+    }
+
+    /// Takes our request back.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn withdraw(&self, id: &str) -> Result<types::RequestView, Error> {
+        let path = format!("v1/requests/{}", segment(id));
+        self.call(Method::DELETE, &path, None::<&()>).await
     }
 
     /// Approves a request.

@@ -8,6 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep_until};
 
 use crate::model::session::RequestId;
+use crate::remote::broker::Broker;
 use crate::remote::pg::{self, Connection, Event};
 use crate::shell::render::Book;
 use crate::shell::report;
@@ -18,6 +19,9 @@ use crate::wire::origin::{self, Origin};
 
 /// A second Ctrl-C within this time ends the connection.
 const TWICE: Duration = Duration::from_secs(2);
+
+/// When the broker is asked again to let a request wait on.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// After a cancel, the answer may take this long.
 const GRACE: Duration = Duration::from_secs(10);
@@ -41,7 +45,7 @@ pub enum Error {
 pub enum Stop {
     /// Ctrl-C was pressed.
     Interrupted,
-    /// The patience for an approval ran out.
+    /// The patience for an approval ran out; the request waits on.
     GaveUp,
 }
 
@@ -73,7 +77,16 @@ pub struct Ends<'a> {
 pub struct Driver {
     interrupts: Signal,
     /// How long a statement may wait for an approval; `None` is until somebody presses Ctrl-C.
-    pub patience: Option<Duration>,
+    patience: Option<Patience>,
+}
+
+/// How long a statement may wait for an approval, and who is told that it waits on without us.
+#[derive(Debug)]
+pub struct Patience {
+    /// How long.
+    pub span: Duration,
+    /// Where the request waits.
+    pub broker: Broker,
 }
 
 /// What one run works with.
@@ -93,7 +106,7 @@ impl Driver {
     ///
     /// # Errors
     /// When the signal can't be watched.
-    pub fn new(patience: Option<Duration>) -> io::Result<Self> {
+    pub fn new(patience: Option<Patience>) -> io::Result<Self> {
         Ok(Self {
             interrupts: signal(SignalKind::interrupt())?,
             patience,
@@ -156,9 +169,7 @@ impl Driver {
                             continue;
                         }
                         () = until(deadline) => {
-                            job.outcome.stopped = Some(Stop::GaveUp);
-                            deadline = None;
-                            cancel(connection, job.book, &mut cancelled)?;
+                            deadline = self.give_up(job).await;
                             continue;
                         }
                         () = until(limit) => return Err(Error::Interrupted),
@@ -169,7 +180,7 @@ impl Driver {
                 && let Some(request) = waits_for(fields)
             {
                 job.outcome.request = Some(request);
-                deadline = self.patience.map(|patience| Instant::now() + patience);
+                deadline = self.deadline();
             }
             if !matches!(event, Event::Notice(_)) {
                 deadline = None;
@@ -178,6 +189,23 @@ impl Driver {
                 return Ok(());
             }
         }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let patience = self.patience.as_ref()?;
+        Instant::now().checked_add(patience.span)
+    }
+
+    /// Waits no longer for the approval. When the broker does not let the request wait on by itself, it has just been decided, and the
+    /// answer is on its way; else it is asked again then.
+    async fn give_up(&self, job: &mut Job<'_, '_>) -> Option<Instant> {
+        let patience = self.patience.as_ref()?;
+        let id = job.outcome.request.as_ref()?;
+        if patience.broker.keep(id).await.is_err() {
+            return Some(Instant::now() + AGAIN);
+        }
+        job.outcome.stopped = Some(Stop::GaveUp);
+        None
     }
 
     /// Acts on one event; says whether it was the last.

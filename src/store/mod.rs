@@ -78,6 +78,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn approve(&self, id: &RequestId, approval: &Approval) -> Answer<Settled>;
     /// Pending → denied.
     fn deny(&self, id: &RequestId, denial: &Denial) -> Answer<Settled>;
+    /// Pending → pending, without a client that waits: what is asked and when it ends are these from now on.
+    fn keep_request(&self, id: &RequestId, what: &str, expires: Timestamp) -> Answer<Settled>;
     /// Pending or approved → withdrawn, by who asked.
     fn withdraw(&self, id: &RequestId) -> Answer<Settled>;
     /// Approved → used, if it is what was approved, asked by the same subject, and not too late.

@@ -28,4 +28,5 @@ mod masks;
 mod outlive;
 mod policy;
 mod protocol;
+mod review;
 mod serve;

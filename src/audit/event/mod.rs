@@ -445,6 +445,13 @@ pub enum Action {
         /// The request.
         request: RequestId,
     },
+    /// Who asked waits no longer in the connection; the request waits on.
+    RequestKept {
+        /// The request.
+        request: RequestId,
+        /// Until when.
+        expires: Timestamp,
+    },
     /// An approval was used up.
     RequestUsed {
         /// The request.

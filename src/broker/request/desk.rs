@@ -8,8 +8,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::audit::event::private::Private;
 use crate::audit::event::{Action, Context, Event};
+use crate::broker::request::What;
+use crate::broker::request::approver::check;
+use crate::broker::request::brought::approval;
 use crate::broker::request::webhook::Hook;
-use crate::broker::request::{What, approval, may_decide};
 use crate::broker::{Core, Error};
 use crate::model::session::RequestId;
 use crate::model::subject::{Subject, SubjectId};
@@ -41,6 +43,8 @@ pub enum Outcome {
     },
     /// Nobody decided in time.
     Expired,
+    /// The request waits on, the client does not.
+    Kept,
     /// It was taken back, or the broker stops.
     Withdrawn,
 }
@@ -92,8 +96,16 @@ pub(super) enum Command {
         subject: SubjectId,
         reply: oneshot::Sender<Result<Request, Error>>,
     },
+    /// Let one wait on without its client.
+    Keep {
+        id: RequestId,
+        subject: SubjectId,
+        reply: oneshot::Sender<Result<Request, Error>>,
+    },
     /// The client that waited is gone.
     Abandoned(RequestId),
+    /// The client has waited as long as it may.
+    Overdue(RequestId),
 }
 
 /// The way to the desk.
@@ -171,6 +183,10 @@ impl Desk {
             .await
     }
 
+    pub(super) async fn keep(&self, id: RequestId, subject: SubjectId) -> Result<Request, Error> {
+        self.ask(|reply| Command::Keep { id, subject, reply }).await
+    }
+
     async fn ask<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Command,
@@ -239,7 +255,12 @@ impl Clerk {
                 let withdrawn = self.withdraw(&id, &subject).await;
                 let _gone = reply.send(withdrawn);
             }
+            Command::Keep { id, subject, reply } => {
+                let kept = self.keep(&id, &subject).await;
+                let _gone = reply.send(kept);
+            }
             Command::Abandoned(id) => self.abandon(&id).await,
+            Command::Overdue(id) => self.overdue(&id).await,
         }
     }
 
@@ -283,6 +304,9 @@ impl Clerk {
         reason: Option<String>,
         max_rows: Option<u64>,
     ) -> Result<Request, Error> {
+        if max_rows.is_some() && !What::of(&request).countable {
+            return Err(Error::Uncounted);
+        }
         let have = u32::try_from(request.approvals.len()).unwrap_or(u32::MAX);
         let action = Action::RequestApproved {
             request: request.id.clone(),
@@ -398,6 +422,50 @@ impl Clerk {
         Ok(request)
     }
 
+    async fn keep(&mut self, id: &RequestId, subject: &SubjectId) -> Result<Request, Error> {
+        let request = self.find(id).await?;
+        if request.subject.id != *subject {
+            return Err(Error::NoRequest(id.clone()));
+        }
+        let waits = self.waiting.contains_key(id) && request.state == RequestState::Pending;
+        if !waits {
+            return Err(Error::Settled(request.state));
+        }
+        let mut what = What::of(&request);
+        what.held = false;
+        let expires = request.created.after(Duration::from_secs(what.patience));
+        let action = Action::RequestKept {
+            request: id.clone(),
+            expires,
+        };
+        self.record(Some(&request.subject), &request, action)
+            .await?;
+        // Plain text, numbers and lists: cannot fail.
+        let what = serde_json::to_string(&what).unwrap_or_default();
+        let kept = settled(self.core.store.keep_request(id, &what, expires).await?)?;
+        if let Some(waiter) = self.waiting.remove(id) {
+            let _gone = waiter.send(Outcome::Kept);
+        }
+        Ok(kept)
+    }
+
+    /// Its time is up by the clock of the connection, which need not be that of the wall.
+    async fn overdue(&mut self, id: &RequestId) {
+        if let Err(error) = self.expire().await {
+            tracing::error!(%error, "requests could not be looked through");
+        }
+        if let Some(waiter) = self.waiting.remove(id) {
+            let _gone = waiter.send(Outcome::Expired);
+            let done = async {
+                let request = self.find(id).await?;
+                self.take_back(&request).await
+            };
+            if let Err(error) = done.await {
+                tracing::warn!(request = id.as_str(), %error, "a request could not be withdrawn");
+            }
+        }
+    }
+
     async fn abandon(&mut self, id: &RequestId) {
         if self.waiting.remove(id).is_none() {
             return;
@@ -507,49 +575,6 @@ impl Clerk {
         self.core.log.append(Event::new(context, action)).await?;
         Ok(())
     }
-}
-
-/// Who may decide: a member of the groups, and never who asks, in whatever guise.
-fn check(
-    request: &Request,
-    approver: &Subject,
-    now: crate::model::time::Timestamp,
-) -> Result<(), Error> {
-    if is_same(&request.subject, approver) {
-        return Err(Error::OwnRequest);
-    }
-    if !may_decide(approver, request) {
-        return Err(Error::NotApprover {
-            groups: request.approvers.clone(),
-        });
-    }
-    if request.state != RequestState::Pending {
-        return Err(Error::Settled(request.state));
-    }
-    if request.expires <= now {
-        return Err(Error::Settled(RequestState::Expired));
-    }
-    let twice = request
-        .approvals
-        .iter()
-        .any(|given| is_same(&given.approver, approver));
-    if twice { Err(Error::Twice) } else { Ok(()) }
-}
-
-/// The same person, an agent of theirs, or the person behind an agent. Two issuers may know one person: the same `sub`, or the same
-/// e-mail address, is taken for the same person, because letting somebody approve themselves is worse than asking somebody else.
-fn is_same(one: &Subject, other: &Subject) -> bool {
-    let names = |subject: &Subject| -> Vec<SubjectId> {
-        std::iter::once(subject.id.clone())
-            .chain(subject.behalf.clone())
-            .collect()
-    };
-    let (ones, others) = (names(one), names(other));
-    let shared = ones
-        .iter()
-        .any(|id| others.iter().any(|other| id.sub == other.sub));
-    let mail = one.display.contains('@') && one.display.eq_ignore_ascii_case(&other.display);
-    shared || mail
 }
 
 /// The request as it is now, or why it did not change.

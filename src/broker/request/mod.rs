@@ -1,13 +1,16 @@
 //! Reviews: a session or a statement waits until enough people agree to it.
 //!
-//! Reading order: this file (what may be asked) → `desk` (the task that decides) → `webhook` (who is told).
+//! Reading order: this file (what may be asked) → `ahead` (a statement before its use) → `approver` (who may decide) → `desk` (the task that
+//! decides) → `brought` (an approval is made use of) → `webhook` (who is told).
 //!
 //! **Invariant:** an approval is used once, by what it was given for: both are one change in the store.
 
+mod ahead;
+pub mod approver;
+pub mod brought;
 pub mod desk;
 pub mod webhook;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -16,21 +19,23 @@ use tokio::sync::oneshot;
 
 use crate::audit::event::footprint::{Footprint, Touched};
 use crate::audit::event::{self, Action, Client, Event};
-use crate::audit::scrub;
+use crate::broker::request::approver::may_decide;
 use crate::broker::request::desk::{Command, Outcome};
-use crate::broker::session::{Attachment, Session};
+use crate::broker::session::Attachment;
 use crate::broker::{Ask, Broker, Error, record};
 use crate::model::session::RequestId;
 use crate::model::subject::{Subject, SubjectId};
+use crate::policy::Demand;
 use crate::policy::binding::Binding;
 use crate::policy::document::allow::Power;
 use crate::policy::open::{self, Opening};
-use crate::policy::{self, Approval, Consent, Decision, Demand, Question, Shown};
-use crate::sql;
-use crate::sql::scope::Scope;
 use crate::store::request::{Request, RequestFilter, RequestKind, RequestState};
 
 /// What is asked, for approvers to read; the store keeps it as it is.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "two facts that have nothing to do with each other"
+)]
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct What {
@@ -48,6 +53,10 @@ pub struct What {
     pub seconds: Option<u64>,
     /// Whether a client waits for it in its connection.
     pub held: bool,
+    /// How long it may wait in all, once no client waits for it in its connection any more, in seconds.
+    pub patience: u64,
+    /// Whether an approver may set a maximum of rows.
+    pub countable: bool,
 }
 
 impl What {
@@ -73,6 +82,8 @@ pub struct HeldStatement<'a> {
     pub hold: Duration,
     /// How many rows the planner expects it to touch.
     pub expected_rows: Option<u64>,
+    /// Whether the server will tell how many it touches.
+    pub countable: bool,
 }
 
 /// A statement that waits. Dropping it withdraws the request.
@@ -88,6 +99,17 @@ impl Hold {
     #[must_use]
     pub const fn id(&self) -> &RequestId {
         &self.id
+    }
+
+    /// Its time in the connection is up: it ends now, unless it was decided a moment ago.
+    pub async fn overdue(&mut self) -> Outcome {
+        let id = self.id.clone();
+        if let Some(desk) = &self.withdraw
+            && desk.send(Command::Overdue(id)).await.is_err()
+        {
+            return Outcome::Expired;
+        }
+        self.outcome().await
     }
 
     /// Waits for what comes of it. Cancel-safe.
@@ -125,16 +147,17 @@ impl Broker {
             access: session.access.to_string(),
             seconds: None,
             held: true,
+            patience: held.demand.expires.as_secs(),
+            countable: held.countable,
         };
         let now = self.core.clock.now();
         let request = Request {
             session: Some(session.id.clone()),
             expires: now.after(held.hold).min(session.ends()),
             ..self.request(
-                RequestKind::Statement,
                 &session.subject,
                 &Ask::of(session),
-                &what,
+                (RequestKind::Statement, &what),
                 (held.demand, held.binding.to_string()),
             )
         };
@@ -159,118 +182,6 @@ impl Broker {
             outcome,
             withdraw: Some(self.desk.mailbox()),
         })
-    }
-
-    /// Asks for the approval of a statement before it is run; who asks runs it later with the request's id.
-    ///
-    /// # Errors
-    /// When the policy refuses it or asks for no approval, or the text is not one statement.
-    pub async fn request_statement(
-        &self,
-        subject: &Subject,
-        ask: &Ask,
-        statement: &str,
-        client: Option<Client>,
-    ) -> Result<Request, Error> {
-        let place = self.place(subject, &ask.database)?;
-        let now = self.core.clock.now();
-        let view = match place.view() {
-            Some(view) => view,
-            None => place
-                .refresh()
-                .await
-                .map_err(|error| Error::database(&place.target().name, error))?,
-        };
-        let database = &place.target().name;
-        if let Opening::Refused(denial) =
-            open::open(&view.policy, &ask.question(subject, database, false, now))
-        {
-            return Err(Error::Denied(denial));
-        }
-        let mut scope = Scope::new("dbgate");
-        scope.trusted = view.policy.trusted(database).collect();
-        let text: Arc<str> = Arc::from(statement);
-        let context = record::asked(subject, Some(database), ask.reason(), client);
-        let mut on_record = event::Statement {
-            statement: scrub::statement(statement).into_owned().into(),
-            parameters: None,
-            footprint: None,
-            decision: None,
-        };
-        let mut analyzed = match sql::analyze(&text, &[], &view.catalog, &scope) {
-            Ok(analyzed) => analyzed,
-            Err(error) => {
-                let said = scrub::quoting(&error.message, statement);
-                let refused = record::statement_refused(context, on_record, error.sqlstate, &said);
-                self.core.log.append(refused).await?;
-                return Err(error.into());
-            }
-        };
-        let (Some(one), true) = (analyzed.pop(), analyzed.is_empty()) else {
-            return Err(Error::OneStatement);
-        };
-        let question = Question {
-            policy: &view.policy,
-            protection: &view.protection,
-            catalog: &view.catalog,
-            subject,
-            database,
-            session: policy::Session {
-                access: ask.access,
-                reason: ask.reason(),
-                approved: false,
-                shown: &Shown::default(),
-            },
-            parameters: &[],
-            approved: None,
-            now,
-        };
-        let footprint = Footprint::describe(one.facts(), &view.catalog);
-        let held = match policy::decide(&question, one) {
-            Decision::Review(held) => held,
-            Decision::Deny(denial) => {
-                on_record.footprint = Some(footprint);
-                on_record.decision = Some(record::denied(&view.policy, &denial));
-                let refused =
-                    record::statement_refused(context, on_record, denial.sqlstate, &denial.message);
-                self.core.log.append(refused).await?;
-                return Err(Error::Denied(denial));
-            }
-            Decision::Allow(_) => return Err(Error::NoReview),
-        };
-        let text = scrub::statement(held.statement().text());
-        let what = What {
-            statement: Some(text.to_string()),
-            footprint: lines(&footprint),
-            rule: held.demand().rule.clone(),
-            access: ask.access.to_string(),
-            ..What::default()
-        };
-        let binding = held.binding().to_string();
-        let request = self.request(
-            RequestKind::Statement,
-            subject,
-            ask,
-            &what,
-            (held.demand(), binding),
-        );
-        let event = Event::new(
-            context,
-            Action::StatementHeld {
-                statement: event::Statement {
-                    statement: text.to_string().into(),
-                    parameters: None,
-                    footprint: Some(footprint),
-                    decision: Some(record::reviewed(&view.policy, &what.rule)),
-                },
-                request: request.id.clone(),
-                needed: request.needed,
-                approvers: request.approvers.clone(),
-                binding: request.binding.clone(),
-            },
-        );
-        self.desk.open(request.clone(), event, None).await?;
-        Ok(request)
     }
 
     /// Puts a session up for review; the same question twice is one request.
@@ -299,7 +210,12 @@ impl Broker {
             seconds: ask.duration.map(|span| span.as_secs()),
             ..What::default()
         };
-        let request = self.request(RequestKind::Session, subject, ask, &what, (demand, binding));
+        let request = self.request(
+            subject,
+            ask,
+            (RequestKind::Session, &what),
+            (demand, binding),
+        );
         let policy = self.policy();
         let event = Event::new(
             record::asked(subject, Some(&request.database), ask.reason(), client),
@@ -335,10 +251,9 @@ impl Broker {
 
     fn request(
         &self,
-        kind: RequestKind,
         subject: &Subject,
         ask: &Ask,
-        what: &What,
+        (kind, what): (RequestKind, &What),
         (demand, binding): (&Demand, String),
     ) -> Request {
         let now = self.core.clock.now();
@@ -360,26 +275,6 @@ impl Broker {
             created: now,
             expires: now.after(demand.expires),
         }
-    }
-
-    /// The approval that a session brought along for this statement, used up by this call; none = there is none, or it is for
-    /// something else.
-    ///
-    /// # Errors
-    /// When the use cannot be recorded or kept; then it is not used.
-    pub async fn approval(
-        &self,
-        session: &Session,
-        binding: &Binding,
-    ) -> Result<Option<Approval>, Error> {
-        let Some(id) = session.request.as_ref().filter(|_| !session.approved) else {
-            return Ok(None);
-        };
-        let used = self
-            .desk
-            .spend(id.clone(), session.subject.id.clone(), binding.to_string())
-            .await?;
-        Ok(used.map(|request| approval(&request, binding)))
     }
 
     /// The request of that id, if the viewer may see it.
@@ -451,43 +346,25 @@ impl Broker {
             .await
     }
 
+    /// Lets one's own request wait on after the client that waited for it in its connection has had enough: it ends there with an error,
+    /// and can be run later with the request's id.
+    ///
+    /// # Errors
+    /// When it is somebody else's, decided already, or no client waits for it.
+    pub async fn keep_request(
+        &self,
+        id: &RequestId,
+        subject: &SubjectId,
+    ) -> Result<Request, Error> {
+        self.desk.keep(id.clone(), subject.clone()).await
+    }
+
     /// Takes one's own request back.
     ///
     /// # Errors
     /// When it is somebody else's, or decided already.
     pub async fn withdraw(&self, id: &RequestId, subject: &SubjectId) -> Result<Request, Error> {
         self.desk.withdraw(id.clone(), subject.clone()).await
-    }
-}
-
-/// Whether they are in a group that may decide it. Agents decide nothing: an approval is a person's.
-fn may_decide(viewer: &Subject, request: &Request) -> bool {
-    viewer.kind != crate::model::subject::SubjectKind::Agent
-        && request
-            .approvers
-            .iter()
-            .any(|group| viewer.groups.contains(group))
-}
-
-/// What the approvers agreed to, for the decision: the tightest maximum counts.
-fn approval(request: &Request, binding: &Binding) -> Approval {
-    Approval {
-        request: request.id.clone(),
-        binding: binding.clone(),
-        max_rows: request
-            .approvals
-            .iter()
-            .filter_map(|given| given.max_rows)
-            .min(),
-        given: request
-            .approvals
-            .iter()
-            .map(|given| Consent {
-                by: given.approver.clone(),
-                at: given.at,
-                max_rows: given.max_rows,
-            })
-            .collect(),
     }
 }
 

@@ -9,10 +9,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::audit::event;
 use crate::audit::event::footprint::Footprint;
+use crate::audit::scrub;
 use crate::broker;
 use crate::broker::place::View;
-use crate::broker::request::HeldStatement;
+use crate::broker::request::brought::{Brought, Use};
 use crate::broker::request::desk::Outcome;
+use crate::broker::request::{self, HeldStatement};
 use crate::gateway::intent::{self, Refused};
 use crate::gateway::judge::{self, Finding};
 use crate::gateway::relay::duplex::{self, Reading, Turn};
@@ -33,11 +35,17 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         ask: &Ask,
         mut view: View,
     ) -> Result<Verdict, Stop> {
-        let approval = match self.brought(&held).await? {
-            Some(approval) => approval,
-            None => {
+        let approval = match self.brought(&held, &view).await? {
+            Brought::Approval(approval) => *approval,
+            Brought::Unfit { request, why } => {
+                let fields = unfit(&request, why);
+                let id = Some(request);
+                return Ok(self.turned_down((&held, ask, &view), id, fields).await);
+            }
+            Brought::Nothing => {
+                let transaction = self.alone(ask.transaction).await?;
                 let demand = held.demand();
-                let hold = patience(demand, ask.transaction);
+                let hold = patience(demand, transaction);
                 if hold.is_zero() {
                     let fields = ask_first(demand);
                     return Ok(self.turned_down((&held, ask, &view), None, fields).await);
@@ -67,6 +75,16 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         }
     }
 
+    /// Ends the transaction that a pipeline has begun by nothing but preparing: it holds locks, and nothing in it can be undone.
+    async fn alone(&mut self, transaction: Transaction) -> Result<Transaction, Stop> {
+        if transaction != Transaction::Pipeline || !self.session.has_only_prepared() {
+            return Ok(transaction);
+        }
+        self.rest().await?;
+        self.session.rested();
+        Ok(Transaction::Own)
+    }
+
     /// Records that a statement that needs an approval does not run, and says so.
     async fn turned_down(
         &self,
@@ -91,9 +109,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     }
 
     /// The approval the session brought along.
-    async fn brought(&self, held: &Held) -> Result<Option<Approval>, Stop> {
+    async fn brought(&self, held: &Held, view: &View) -> Result<Brought, Stop> {
         let session = &self.attachment.session;
-        let found = self.gateway.broker.approval(session, held.binding()).await;
+        let of = Use {
+            binding: held.binding(),
+            statement: &scrub::statement(held.statement().text()),
+            footprint: request::lines(&Footprint::describe(held.facts(), &view.catalog)),
+        };
+        let found = self.gateway.broker.approval(session, &of).await;
         found.map_err(|error| Stop::from(error.fields()))
     }
 
@@ -107,13 +130,18 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     ) -> Result<Result<Approval, (Option<RequestId>, Fields)>, Stop> {
         let demand = held.demand();
         let statement = on_record(held, ask, view);
+        let expected_rows = match self.session.is_alone() {
+            true => self.estimate(held, &ask.purpose, &view.catalog).await?,
+            false => None,
+        };
         let held = HeldStatement {
             attachment: &self.attachment,
             statement,
             demand,
             binding: held.binding(),
             hold,
-            expected_rows: None,
+            expected_rows,
+            countable: held.facts().is_countable(&view.catalog),
         };
         let mut waiting = match self.gateway.broker.hold(held).await {
             Ok(waiting) => waiting,
@@ -148,7 +176,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 }
                 () = self.drain.started() => return Err(End::Stopping.into()),
                 () = self.key.requested() => return Ok(Err((Some(id.clone()), cancelled(&id)))),
-                () = tokio::time::sleep_until(end) => return Ok(Err((Some(id.clone()), expired(&id)))),
+                () = tokio::time::sleep_until(end) => {
+                    let outcome = waiting.overdue().await;
+                    return Ok(settled(outcome, &id).map_err(|fields| (Some(id), fields)));
+                }
             }
         }
     }
@@ -187,6 +218,7 @@ fn settled(outcome: Outcome, id: &RequestId) -> Result<Approval, Fields> {
         )
         .with_detail(reason)),
         Outcome::Expired => Err(expired(id)),
+        Outcome::Kept => Err(kept(id)),
         Outcome::Withdrawn => Err(reply::error(
             SqlState::QUERY_CANCELED,
             format!("request {id} was withdrawn"),
@@ -244,6 +276,25 @@ fn expired(id: &RequestId) -> Fields {
     .with_hint("Send the statement again, or ask first with `dbgate request`.")
 }
 
+fn unfit(id: &RequestId, why: String) -> Fields {
+    reply::error(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        format!("request {id} is no approval of this statement"),
+    )
+    .with_detail(why)
+    .with_hint("Ask for the approval of this very statement with `dbgate request`, or run it without `--request`.")
+}
+
+fn kept(id: &RequestId) -> Fields {
+    reply::error(
+        SqlState::QUERY_CANCELED,
+        format!("request {id} waits on without this connection"),
+    )
+    .with_hint(format!(
+        "Once it is approved, run the statement with `dbgate exec --request {id}`."
+    ))
+}
+
 fn cancelled(id: &RequestId) -> Fields {
     reply::error(
         SqlState::QUERY_CANCELED,
@@ -257,6 +308,7 @@ fn changed(id: &RequestId) -> Fields {
         SqlState::INSUFFICIENT_PRIVILEGE,
         format!("what request {id} was approved for is something else by now"),
     )
+    .with_detail("What it touches, how that is defined, or who has to agree to it has changed since; nothing has run.")
     .with_hint("Send the statement again.")
 }
 

@@ -1,9 +1,10 @@
 //! The driver: one task a connection, which reads, feeds the pure session, and writes.
 //!
 //! Reading order: `duplex` (both streams at once) → here → `verdict` (what the session asks) → `hold` (a statement waits for its
-//! approval) → `scope` (what the connection looks like) → `limit` (time limits stay) → `outcome` (what is recorded at the end).
+//! approval) → `estimate` (how many rows it may be) → `scope` (what the connection looks like) → `limit` (time limits stay) → `outcome` (what is recorded at the end).
 
 mod duplex;
+mod estimate;
 mod hold;
 mod limit;
 mod outcome;

@@ -84,8 +84,16 @@ pub enum Error {
     #[error("the gateway's answer makes no sense: {0}")]
     Wire(#[from] crate::wire::error::Error),
     /// The connection broke.
-    #[error("the connection to the gateway broke: {0}")]
+    #[error("the connection to the gateway broke: {}", broke(.0))]
     Lost(std::io::Error),
+}
+
+/// TLS has words of its own for a peer that is gone; they say nothing to whoever lost a connection.
+fn broke(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "the broker closed it without a word".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 impl Error {

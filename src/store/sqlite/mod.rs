@@ -307,6 +307,12 @@ impl Store for Sqlite {
             .submit(move |connection| request::deny(connection, &id, &denial))
     }
 
+    fn keep_request(&self, id: &RequestId, what: &str, expires: Timestamp) -> Answer<Settled> {
+        let (id, what) = (id.clone(), what.to_owned());
+        self.worker
+            .submit(move |connection| request::keep(connection, &id, &what, expires))
+    }
+
     fn withdraw(&self, id: &RequestId) -> Answer<Settled> {
         let id = id.clone();
         self.worker

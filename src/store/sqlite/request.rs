@@ -141,6 +141,21 @@ pub(super) fn deny(
     settled(connection, id, changed)
 }
 
+pub(super) fn keep(
+    connection: &Connection,
+    id: &RequestId,
+    what: &str,
+    expires: Timestamp,
+) -> Result<Settled, Error> {
+    let changed = swap(
+        connection,
+        "keep a request",
+        "UPDATE request SET what = ?2, expires = ?3 WHERE id = ?1 AND state = 'pending'",
+        params![id.as_str(), what, expires.micros()],
+    )?;
+    settled(connection, id, changed)
+}
+
 pub(super) fn withdraw(connection: &Connection, id: &RequestId) -> Result<Settled, Error> {
     let changed = swap(
         connection,

@@ -292,6 +292,26 @@ fn an_approval_is_used_once_and_for_what_it_was_given() {
 }
 
 #[test]
+fn a_request_that_is_kept_waits_on_with_what_it_is_by_then() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let asked = request(&Counter::default(), "ann", 1);
+    store.add_request(&asked).wait().unwrap();
+    let kept = store.keep_request(&asked.id, "{\"held\":false}", at(900));
+    assert_eq!(
+        state_of(&kept.wait().unwrap()),
+        ("done", Some(RequestState::Pending))
+    );
+    assert!(store.expire_requests(at(600)).wait().unwrap().is_empty());
+    let found = store.request(&asked.id).wait().unwrap().unwrap();
+    assert_eq!(
+        (found.what.as_str(), found.expires),
+        ("{\"held\":false}", at(900))
+    );
+    assert_eq!(found.binding, asked.binding);
+}
+
+#[test]
 fn what_is_settled_stays_settled() {
     let directory = tempfile::tempdir().unwrap();
     let store = open(directory.path());
@@ -332,6 +352,8 @@ fn what_is_settled_stays_settled() {
             "already"
         );
         assert_eq!(state_of(&store.withdraw(id).wait().unwrap()).0, "already");
+        let kept = store.keep_request(id, "{}", at(900)).wait().unwrap();
+        assert_eq!(state_of(&kept).0, "already");
     }
     let filter = RequestFilter {
         states: vec![RequestState::Denied, RequestState::Expired],

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use dbgate::api::types;
 use dbgate::config::problem::Source;
 use dbgate::demo::issuer::Issuer;
+use dbgate::demo::issuer::people::Account;
 use dbgate::model::secret::Secret;
 use dbgate::model::time::Clock as _;
 use dbgate::net::clock::SystemClock;
@@ -24,17 +25,24 @@ use crate::harness::world::{ManualClock, policy_text};
 /// The binary.
 pub(crate) const DBGATE: &str = env!("CARGO_BIN_EXE_dbgate");
 
+/// How many reviewers there are beside the one the demo knows.
+pub(crate) const CROWD: usize = 100;
+
 /// Somebody who signs in.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Who {
     Engineer,
+    Reviewer,
     Auditor,
+    Job,
 }
 
 /// The issuer all sites of this process share: its configuration, and tokens of engineer, reviewer, auditor, job.
 struct Shared {
     config: String,
     tokens: Vec<String>,
+    /// Tokens of [`CROWD`] reviewers more.
+    crowd: Vec<String>,
     /// The engineer's token of two hours ago, which was good for one, and a good one of another issuer.
     bad: [String; 2],
 }
@@ -60,7 +68,18 @@ fn issuer() -> &'static Shared {
                     let token = issuer.mint(account, Duration::from_secs(7200));
                     token.expose().clone()
                 });
+                let crowd = (0..CROWD).map(|number| {
+                    let leaked = |text: String| &*Box::leak(text.into_boxed_str());
+                    let reviewer = Account {
+                        sub: leaked(format!("reviewer-{number}")),
+                        email: leaked(format!("reviewer-{number}@demo.example")),
+                        ..issuer.people()[1]
+                    };
+                    let token = issuer.mint(&reviewer, Duration::from_secs(7200));
+                    token.expose().clone()
+                });
                 let shared = Shared {
+                    crowd: crowd.collect(),
                     config: issuer.config(),
                     tokens: tokens.collect(),
                     bad: [expired, strange],
@@ -83,6 +102,16 @@ pub(crate) fn issuer_url() -> &'static str {
 /// A token of the engineer that has expired, and one of an issuer that nobody trusts.
 pub(crate) fn bad_tokens() -> [&'static str; 2] {
     issuer().bad.each_ref().map(String::as_str)
+}
+
+/// An ID token of somebody.
+pub(crate) fn token_of(who: Who) -> &'static str {
+    &issuer().tokens[match who {
+        Who::Engineer => 0,
+        Who::Reviewer => 1,
+        Who::Auditor => 2,
+        Who::Job => 3,
+    }]
 }
 
 /// A configured broker.
@@ -217,16 +246,12 @@ impl Site {
 
     /// The same, to be started.
     pub(crate) fn start(&self, broker: &Broker, who: Who, arguments: &[&str]) -> Command {
-        let token = match who {
-            Who::Engineer => 0,
-            Who::Auditor => 2,
-        };
         let mut command = Command::new(DBGATE);
         command
             .args(arguments)
             .env("DBGATE_URL", &broker.url)
             .env("DBGATE_CA_FILE", self.path("ca.pem"))
-            .env("DBGATE_ID_TOKEN", &issuer().tokens[token])
+            .env("DBGATE_ID_TOKEN", token_of(who))
             .env("DBGATE_CONFIG_DIR", self.path("config"))
             .stdin(Stdio::null());
         command
@@ -234,21 +259,39 @@ impl Site {
 
     /// The engineer, signed in at a broker, without a command in between.
     pub(crate) async fn engineer(&self, broker: &Broker) -> Engineer {
+        Engineer {
+            remote: self.signed_in(broker, &issuer().tokens[0]).await,
+            offer: self.offer.clone(),
+        }
+    }
+
+    /// The reviewer, signed in at a broker.
+    pub(crate) async fn reviewer(&self, broker: &Broker) -> remote::broker::Broker {
+        self.signed_in(broker, &issuer().tokens[1]).await
+    }
+
+    /// As many other reviewers, signed in at a broker; [`CROWD`] at most.
+    pub(crate) async fn crowd(&self, broker: &Broker, count: usize) -> Vec<remote::broker::Broker> {
+        let mut crowd = Vec::new();
+        for token in &issuer().crowd[..count] {
+            crowd.push(self.signed_in(broker, token).await);
+        }
+        crowd
+    }
+
+    async fn signed_in(&self, broker: &Broker, id_token: &str) -> remote::broker::Broker {
         let address = Address {
             url: broker.url.parse().unwrap(),
             ca_file: Some(self.path("ca.pem")),
         };
         let remote = remote::broker::Broker::new(address).unwrap();
         let login = types::Login {
-            id_token: issuer().tokens[0].clone(),
+            id_token: id_token.to_owned(),
             access_token: None,
             nonce: None,
         };
         let token = remote.login(&login).await.unwrap().token;
-        Engineer {
-            remote: remote.with_token(Secret::new(token)),
-            offer: self.offer.clone(),
-        }
+        remote.with_token(Secret::new(token))
     }
 
     /// Runs SQL as the engineer, to write; what came, and how it ended.
