@@ -1,4 +1,5 @@
-//! `completions/` and `man/` equal what the definitions of the commands make. `UPDATE=1` renews them.
+//! `completions/` and `man/` equal what the definitions of the commands make, `docs/openapi.json` what the routes say.
+//! `UPDATE=1` renews them.
 
 #![expect(clippy::expect_used, reason = "a test may panic")]
 
@@ -16,6 +17,20 @@ fn completions_are_fresh() {
 #[test]
 fn manual_pages_are_fresh() {
     check("man", What::Man);
+}
+
+#[test]
+fn the_openapi_document_is_fresh() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/openapi.json");
+    let made = dbgate::api::document();
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &made).expect("the file can be written");
+    }
+    let there = fs::read_to_string(&path).expect("docs/openapi.json is there");
+    assert!(
+        there == made,
+        "docs/openapi.json is stale: run `UPDATE=1 cargo test --test generated`"
+    );
 }
 
 fn check(folder: &str, what: What) {

@@ -18,7 +18,7 @@ use hyper::body::Frame;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::api::State;
 use crate::api::authn::{Caller, From};
@@ -40,7 +40,7 @@ const PAGE: usize = 4 * 1024 * 1024;
 const BEAT: Duration = Duration::from_secs(15);
 
 /// What to look for; everything that is set must hold.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct Query {
     /// The subject: `sub`, or a part of the name.
@@ -93,9 +93,10 @@ pub struct Page {
 }
 
 /// Where to go on reading.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Start {
+    /// Only records from this index on.
     from: Option<u64>,
 }
 

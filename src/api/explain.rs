@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract;
 use axum::extract::rejection::JsonRejection;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::api::State;
 use crate::api::authn::Caller;
@@ -19,8 +20,9 @@ use crate::policy::open::{Ask, Opening, open};
 use crate::policy::{Question, Session, Shown};
 use crate::sql::{self, Scope};
 
-/// The answer.
-#[derive(Debug, Serialize)]
+/// What would happen to each statement.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Explained)]
 pub(super) struct Answer {
     statements: Vec<Explanation>,
 }

@@ -115,3 +115,14 @@ pub(super) async fn nowhere() -> Error {
     Error::not_found("there is nothing at this address")
         .hint("`GET /v1/openapi.json` lists what there is")
 }
+
+/// An address that exists, asked in a way it does not take.
+pub(super) async fn not_so() -> Error {
+    let status = StatusCode::METHOD_NOT_ALLOWED;
+    Error::new(
+        status,
+        "method_not_allowed",
+        "this address does not take that method",
+    )
+    .hint("`GET /v1/openapi.json` lists what there is")
+}

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::audit::encode::{self, Entry, Hash, Header, Leaf};
 use crate::audit::event::private::Commitment;
@@ -19,7 +20,7 @@ use crate::model::time::Timestamp;
 const LISTED: usize = 100;
 
 /// What a check found.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Report {
     /// The log's id.
     pub id: String,
@@ -28,8 +29,10 @@ pub struct Report {
     /// The hash of the last one, which stands for all.
     pub hash: String,
     /// When the first was recorded.
+    #[schema(value_type = Option<String>)]
     pub first: Option<Timestamp>,
     /// When the last was recorded.
+    #[schema(value_type = Option<String>)]
     pub last: Option<Timestamp>,
     /// How many texts are there and are those that were recorded.
     pub texts: u64,
@@ -52,11 +55,12 @@ impl Report {
 }
 
 /// A repair that the log tells of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Repaired {
     /// The record that tells of it.
     pub record: u64,
     /// When.
+    #[schema(value_type = String)]
     pub time: Timestamp,
     /// What it says.
     #[serde(flatten)]
@@ -64,7 +68,7 @@ pub struct Repaired {
 }
 
 /// Something that is not as it was written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
     /// The file.
     pub file: String,

@@ -5,6 +5,7 @@
 use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::model::name::ColumnId;
 use crate::policy::decide::{Judgement, Question, Unbound, judge, placed as placed_at, words};
@@ -14,7 +15,7 @@ use crate::sql::footprint::{Analyzed, Facts};
 use crate::sql::lineage::Origin;
 
 /// What would happen to one statement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// Its text.
     pub statement: String,
@@ -51,7 +52,7 @@ pub struct Explanation {
 }
 
 /// What would happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// It would run.
@@ -63,7 +64,7 @@ pub enum Outcome {
 }
 
 /// A result column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -76,7 +77,7 @@ pub struct Column {
 }
 
 /// A use of a protected column.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Use {
     /// The column.
     pub column: String,
@@ -87,7 +88,7 @@ pub struct Use {
 }
 
 /// A rule that fits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Matched {
     /// Its name.
     pub name: String,
@@ -98,7 +99,7 @@ pub struct Matched {
 }
 
 /// A reason against the statement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Against {
     /// The kind of reason.
     pub reason: String,
@@ -116,7 +117,7 @@ pub struct Against {
 }
 
 /// Who must agree.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Review {
     /// The rule that asks for it.
     pub rule: String,

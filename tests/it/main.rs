@@ -25,6 +25,7 @@ mod install;
 mod lease;
 mod log;
 mod masks;
+mod openapi;
 mod outlive;
 mod policy;
 mod protocol;

@@ -188,7 +188,7 @@ pub struct Ran {
 }
 
 /// What was done to a log that was not whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Repair {
     /// What had happened.
     pub cause: String,
