@@ -446,8 +446,8 @@ Register-ArgumentCompleter -Native -CommandName 'dbgate' -ScriptBlock {
             break
         }
         'dbgate;broker;check' {
-            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration')
-            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration')
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The broker''s configuration')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The broker''s configuration')
             [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The broker''s address, such as https://db.example.com')
             [CompletionResult]::new('--ca-file', '--ca-file', [CompletionResultType]::ParameterName, 'Trust the certificates in this PEM file instead of the system''s')
             [CompletionResult]::new('--id-token-file', '--id-token-file', [CompletionResultType]::ParameterName, 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)')
@@ -466,8 +466,8 @@ Register-ArgumentCompleter -Native -CommandName 'dbgate' -ScriptBlock {
             break
         }
         'dbgate;broker;run' {
-            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The configuration')
-            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The configuration')
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'The broker''s configuration')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'The broker''s configuration')
             [CompletionResult]::new('--log-format', '--log-format', [CompletionResultType]::ParameterName, 'The form of the log on stderr')
             [CompletionResult]::new('--log', '--log', [CompletionResultType]::ParameterName, 'What is logged, such as `info` or `dbgate::gateway=debug`')
             [CompletionResult]::new('--url', '--url', [CompletionResultType]::ParameterName, 'The broker''s address, such as https://db.example.com')

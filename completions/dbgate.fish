@@ -441,7 +441,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_see
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -f -a "check" -d 'Check the configuration against the real databases and issuers, and say what is missing'
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and not __fish_seen_subcommand_from check run" -f -a "run" -d 'Serve until SIGTERM or SIGINT'
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -s c -l config -d 'The configuration' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -s c -l config -d 'The broker\'s configuration' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -l url -d 'The broker\'s address, such as https://db.example.com' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -l ca-file -d 'Trust the certificates in this PEM file instead of the system\'s' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -l id-token-file -d 'Sign in with the OIDC ID token in this file; `-` reads stdin (DBGATE_ID_TOKEN holds a token itself)' -r -F
@@ -460,7 +460,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_su
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -s q -l quiet -d 'Tell errors and warnings only'
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -s v -l verbose -d 'Tell more'
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from run" -s c -l config -d 'The configuration' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from run" -s c -l config -d 'The broker\'s configuration' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from run" -l log-format -d 'The form of the log on stderr' -r -f -a "text\t'A line for people'
 json\t'A JSON object a line'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand broker; and __fish_seen_subcommand_from run" -l log -d 'What is logged, such as `info` or `dbgate::gateway=debug`' -r

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::broker::limit::{self, Caps};
-use crate::cli::broker::run::read;
+use crate::cli::broker::Configuration;
 use crate::cli::error::{Error, Kind};
 use crate::cli::problem;
 use crate::cli::ui::Ui;
@@ -29,15 +29,8 @@ use crate::upstream::target::Target;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = CODES)]
 pub(crate) struct Args {
-    /// The configuration
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        env = "DBGATE_BROKER_CONFIG",
-        default_value = "/etc/dbgate/broker.toml"
-    )]
-    config: PathBuf,
+    #[command(flatten)]
+    config: Configuration,
 }
 
 const CODES: &str = "\
@@ -94,7 +87,7 @@ impl Area {
 
 /// Looks at everything, shows it, and ends with the gravest of it.
 pub(crate) async fn run(ui: &mut Ui, args: &Args) -> Result<(), Error> {
-    let config = read(&args.config)?;
+    let config = args.config.read()?;
     let mut report = Report::default();
     let (policy, area) = policy(&config);
     report.areas.push(area);

@@ -3,8 +3,13 @@
 pub(crate) mod check;
 pub(crate) mod run;
 
+use std::path::{Path, PathBuf};
+
 use crate::cli::error::Error;
+use crate::cli::problem;
 use crate::cli::ui::Ui;
+use crate::config::broker::{self, Config};
+use crate::config::problem::Source;
 
 /// Serve as the broker
 #[derive(Debug, clap::Args)]
@@ -18,6 +23,45 @@ enum Command {
     Check(check::Args),
     /// Serve until SIGTERM or SIGINT
     Run(run::Args),
+}
+
+/// The broker's configuration, for every command that reads it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Configuration {
+    /// The broker's configuration
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        env = "DBGATE_BROKER_CONFIG",
+        default_value = "/etc/dbgate/broker.toml"
+    )]
+    config: PathBuf,
+}
+
+impl Configuration {
+    /// Reads it, with all its mistakes.
+    pub(crate) fn read(&self) -> Result<Config, Error> {
+        let path = self.config.as_path();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Error::setup(format!(
+                "read the configuration `{}`: {error}",
+                path.display()
+            ))
+            .with_hint("name the file with `--config`; `docs/operations.md` describes it")
+        })?;
+        let base = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let base = base.unwrap_or_else(|| Path::new("."));
+        broker::parse(&Source::new(path.display().to_string(), text), base).map_err(|problems| {
+            Error::setup(format!(
+                "the configuration has {} mistakes\n{}",
+                problems.len(),
+                problem::render(&problems, false)
+            ))
+        })
+    }
 }
 
 /// Calls the subcommand.

@@ -1,17 +1,14 @@
 //! `dbgate broker run`: serves.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tracing_subscriber::EnvFilter;
 
+use crate::cli::broker::Configuration;
 use crate::cli::demo::failure;
 use crate::cli::error::Error;
-use crate::cli::problem;
 use crate::cli::signal;
 use crate::cli::ui::Ui;
-use crate::config::broker::{self, Config};
-use crate::config::problem::Source;
 use crate::net::clock::SystemClock;
 use crate::net::entropy::SystemEntropy;
 use crate::server::{self, Surroundings};
@@ -19,15 +16,8 @@ use crate::server::{self, Surroundings};
 /// Serve until SIGTERM or SIGINT
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The configuration
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        env = "DBGATE_BROKER_CONFIG",
-        default_value = "/etc/dbgate/broker.toml"
-    )]
-    config: PathBuf,
+    #[command(flatten)]
+    config: Configuration,
 
     /// The form of the log on stderr
     #[arg(
@@ -59,7 +49,7 @@ enum Format {
 /// Reads the configuration, serves, drains.
 pub(crate) async fn run(_: &mut Ui, args: &Args) -> Result<(), Error> {
     log(args)?;
-    let config = read(&args.config)?;
+    let config = args.config.read()?;
     let surroundings = Surroundings {
         clock: Arc::new(SystemClock::new()),
         entropy: Arc::new(SystemEntropy),
@@ -74,28 +64,6 @@ pub(crate) async fn run(_: &mut Ui, args: &Args) -> Result<(), Error> {
     running.stop().await;
     tracing::info!("stopped");
     Ok(())
-}
-
-/// Reads a broker's configuration, with all its mistakes.
-pub(crate) fn read(path: &Path) -> Result<Config, Error> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::setup(format!(
-            "read the configuration `{}`: {error}",
-            path.display()
-        ))
-        .with_hint("name the file with `--config`; `docs/operations.md` describes it")
-    })?;
-    let base = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let base = base.unwrap_or_else(|| Path::new("."));
-    broker::parse(&Source::new(path.display().to_string(), text), base).map_err(|problems| {
-        Error::setup(format!(
-            "the configuration has {} mistakes\n{}",
-            problems.len(),
-            problem::render(&problems, false)
-        ))
-    })
 }
 
 fn log(args: &Args) -> Result<(), Error> {

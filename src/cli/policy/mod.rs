@@ -5,7 +5,7 @@ mod test;
 
 use std::path::PathBuf;
 
-use crate::cli::broker::run::read;
+use crate::cli::broker::Configuration;
 use crate::cli::error::Error;
 use crate::cli::problem;
 use crate::cli::ui::Ui;
@@ -40,22 +40,15 @@ struct Files {
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// The broker's configuration
-    #[arg(
-        long,
-        short,
-        value_name = "FILE",
-        env = "DBGATE_BROKER_CONFIG",
-        default_value = "/etc/dbgate/broker.toml"
-    )]
-    config: PathBuf,
+    #[command(flatten)]
+    config: Configuration,
 }
 
 impl Files {
     /// Reads and compiles them, all mistakes at once.
     fn policy(&self) -> Result<Policy, Error> {
         let read = if self.files.is_empty() {
-            server::read_policy(&read(&self.config)?.policy_files)
+            server::read_policy(&self.config.read()?.policy_files)
         } else {
             server::read_policy(&self.files)
         };

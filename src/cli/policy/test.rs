@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cli::broker::run::read;
 use crate::cli::error::{Error, Kind};
 use crate::cli::policy::Files;
 use crate::cli::ui::Ui;
@@ -30,7 +29,7 @@ pub(crate) struct Args {
 /// Runs all tests and shows each.
 pub(crate) async fn run(ui: &mut Ui, args: &Args) -> Result<(), Error> {
     let policy = args.files.policy()?;
-    let config = read(&args.files.config)?;
+    let config = args.files.config.read()?;
     let targets = targets::read_all(&config).map_err(|error| Error::setup(error.to_string()))?;
     let catalogs = catalogs(&policy, targets).await?;
     let now = SystemClock::new().now();
