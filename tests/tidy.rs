@@ -250,13 +250,24 @@ fn a_module_on_the_wrong_floor_is_found() {
 }
 
 #[test]
-fn the_readme_names_what_is_there() {
-    let text = fs::read_to_string("README.md").unwrap();
-    clean(&absent(&named(&text), |path| Path::new(path).exists()));
+fn pages_name_what_is_there() {
+    let pages = fs::read_dir("docs").unwrap().flatten();
+    let pages = pages.map(|entry| entry.path().display().to_string());
+    let first = ["README.md", "SECURITY.md", "CHANGELOG.md"].map(str::to_owned);
+    for page in pages.chain(first) {
+        let text = fs::read_to_string(&page).unwrap();
+        let folder = Path::new(&page).parent().unwrap();
+        let exists = |path: &str| {
+            let path = path.split(['#', '*', ' ']).next().unwrap();
+            Path::new(path).exists() || folder.join(path).exists()
+        };
+        let gone = absent(&named(&text), exists);
+        assert!(gone.is_empty(), "{page}: {}", gone.join("\n"));
+    }
 }
 
 #[test]
-fn a_readme_that_names_what_is_gone_is_found() {
+fn a_page_that_names_what_is_gone_is_found() {
     let text = "see [it](docs/gone.md), `tests/gone/`, `dbgate demo`, [that](https://example.com)";
     let gone = absent(&named(text), |path| Path::new(path).exists());
     broken(&gone, "`docs/gone.md` is not there");
