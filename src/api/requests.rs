@@ -71,7 +71,7 @@ pub(super) async fn withdraw(
     extract::Path(id): extract::Path<String>,
 ) -> Result<Json<types::RequestView>, Error> {
     let id = read_id(&id)?;
-    let request = state.broker.withdraw(&id, &caller.subject.id).await?;
+    let request = state.broker.withdraw(&id, &caller.subject).await?;
     Ok(Json(view(&request, &caller.subject)))
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn keep(
     extract::Path(id): extract::Path<String>,
 ) -> Result<Json<types::RequestView>, Error> {
     let id = read_id(&id)?;
-    let request = state.broker.keep_request(&id, &caller.subject.id).await?;
+    let request = state.broker.keep_request(&id, &caller.subject).await?;
     Ok(Json(view(&request, &caller.subject)))
 }
 

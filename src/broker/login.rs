@@ -157,7 +157,7 @@ impl Logins {
             None => None,
         };
         let family = match earlier {
-            Some(earlier) if earlier.subject.id == subject.id => earlier.family,
+            Some(earlier) if earlier.subject.is(&subject) => earlier.family,
             Some(_) | None => family(&verified),
         };
         let mut bytes = [0; 32];

@@ -164,10 +164,15 @@ impl Broker {
         }
     }
 
-    async fn own_request(&self, subject: &Subject, id: &RequestId) -> Result<Request, Error> {
+    /// A request of their own; somebody else's is none.
+    pub(super) async fn own_request(
+        &self,
+        subject: &Subject,
+        id: &RequestId,
+    ) -> Result<Request, Error> {
         let found = self.core.store.request(id).await?;
         found
-            .filter(|request| request.subject.id == subject.id)
+            .filter(|request| request.subject.is(subject))
             .ok_or_else(|| Error::NoRequest(id.clone()))
     }
 
@@ -363,7 +368,7 @@ impl Broker {
     ) -> Result<Arc<Session>, Error> {
         let handle = self.handle(id).ok_or(Error::NoSession)?;
         let session = handle.session;
-        if session.subject.id != subject.id {
+        if !session.subject.is(subject) {
             return Err(Error::NoSession);
         }
         if let Some(why) = session.over() {
@@ -412,7 +417,7 @@ impl Broker {
         id: &SessionId,
     ) -> Result<Secret<String>, Error> {
         let handle = self.handle(id).ok_or(Error::NoSession)?;
-        if handle.session.subject.id != subject.id {
+        if !handle.session.subject.is(subject) {
             return Err(Error::NoSession);
         }
         let (secret, verifier) = self.credential()?;
@@ -431,8 +436,7 @@ impl Broker {
     pub async fn end_session(&self, actor: &Subject, id: &SessionId) -> Result<(), Error> {
         let handle = self.handle(id).ok_or(Error::NoSession)?;
         let session = &handle.session;
-        let own =
-            session.subject.id == actor.id || session.subject.behalf.as_ref() == Some(&actor.id);
+        let own = is_theirs(&session.subject, actor);
         if !own
             && !open::may(
                 &self.policy(),
@@ -500,10 +504,7 @@ impl Broker {
             self.core.clock.now(),
         );
         let mut found = self.core.store.sessions(filter).await?;
-        found.retain(|session| {
-            all || session.subject.id == viewer.id
-                || session.subject.behalf.as_ref() == Some(&viewer.id)
-        });
+        found.retain(|session| all || is_theirs(&session.subject, viewer));
         Ok(found)
     }
 
@@ -512,6 +513,11 @@ impl Broker {
     pub fn session(&self, id: &SessionId) -> Option<Arc<Session>> {
         self.handle(id).map(|handle| handle.session)
     }
+}
+
+/// Whether a session is somebody's own, or was opened on their behalf.
+fn is_theirs(subject: &Subject, who: &Subject) -> bool {
+    subject.is(who) || who.behalf.is_none() && subject.behalf.as_ref() == Some(&who.id)
 }
 
 fn credential(secret: &Secret<String>, verifier: &Verifier) -> Credential {

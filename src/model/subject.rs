@@ -48,3 +48,12 @@ pub struct Subject {
     /// On whose behalf (`act`, `on_behalf_of`): an agent's person.
     pub behalf: Option<SubjectId>,
 }
+
+impl Subject {
+    /// Whether it is the same one, acting for the same one: an agent that serves several people is another one for each of them,
+    /// or one of them could use through it what another was given.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        self.id == other.id && self.behalf == other.behalf
+    }
+}

@@ -11,6 +11,7 @@ use dbgate::model::access::Access;
 use dbgate::model::session::CloseReason;
 use dbgate::model::subject::{Subject, SubjectKind};
 use dbgate::store::request::RequestState;
+use dbgate::store::session::SessionFilter;
 
 use crate::harness::postgres::Server;
 use crate::harness::world::{ManualClock, World, compile, person, policy, start};
@@ -192,6 +193,34 @@ async fn c1_a_session_ends_for_every_reason_and_its_clients_learn_why() {
                 .unwrap();
         }
     }
+    world.broker.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_touches_nothing_that_it_was_given_for_somebody_else() {
+    let world = World::new().await;
+    let agent = |name: &str| Subject {
+        behalf: Some(person(name, &[]).id),
+        kind: SubjectKind::Agent,
+        ..person("assistant", &["engineers"])
+    };
+    let (for_ann, for_bob) = (agent("ann"), agent("bob"));
+    let session = world.open(&for_ann, Access::Read, 600).await;
+    let broker = &world.broker;
+    let filter = SessionFilter::default();
+    let sees = async |who: Subject| broker.list_sessions(&who, &filter).await.unwrap().len();
+    assert_eq!(sees(for_ann.clone()).await, 1);
+    assert_eq!(sees(ann()).await, 1, "what is done on her behalf is hers");
+    assert_eq!(sees(for_bob.clone()).await, 0);
+    assert_eq!(sees(person("bob", &[])).await, 0);
+    let renewed = broker.renew(&for_bob, &session.id, None).await;
+    assert!(matches!(renewed, Err(Error::NoSession)), "{renewed:?}");
+    let secret = broker.replace_secret(&for_bob, &session.id).await;
+    assert!(matches!(secret, Err(Error::NoSession)), "{secret:?}");
+    let ended = broker.end_session(&for_bob, &session.id).await;
+    assert!(matches!(ended, Err(Error::NoSession)), "{ended:?}");
+    assert!(broker.renew(&for_ann, &session.id, None).await.is_ok());
+    broker.end_session(&ann(), &session.id).await.unwrap();
     world.broker.stop().await;
 }
 
@@ -541,7 +570,7 @@ async fn a_hundred_approvers_and_deniers_at_once_make_one_decision() {
                         .deny(id, &who, "no".to_owned())
                         .await
                         .map(|_| "denied"),
-                    _ => broker.withdraw(id, &guest.id).await.map(|_| "withdrawn"),
+                    _ => broker.withdraw(id, &guest).await.map(|_| "withdrawn"),
                 }
             }
         });

@@ -55,7 +55,7 @@ impl Broker {
         }
         let why = match self.core.store.request(id).await? {
             Some(request) if request.kind == RequestKind::Session => return Ok(Brought::Nothing),
-            Some(request) if request.subject.id == session.subject.id => {
+            Some(request) if request.subject.is(&session.subject) => {
                 unfit(&request, session, of, self.core.clock.now())
             }
             _ => "There is no such request any more.".to_owned(),

@@ -24,7 +24,7 @@ use crate::broker::request::desk::{Command, Outcome};
 use crate::broker::session::Attachment;
 use crate::broker::{Ask, Broker, Error, record};
 use crate::model::session::RequestId;
-use crate::model::subject::{Subject, SubjectId};
+use crate::model::subject::Subject;
 use crate::policy::Demand;
 use crate::policy::binding::Binding;
 use crate::policy::document::allow::Power;
@@ -303,7 +303,7 @@ impl Broker {
     }
 
     fn may_see(&self, viewer: &Subject, request: &Request) -> bool {
-        request.subject.id == viewer.id
+        request.subject.is(viewer)
             || may_decide(viewer, request)
             || open::may(
                 &self.policy(),
@@ -351,20 +351,18 @@ impl Broker {
     ///
     /// # Errors
     /// When it is somebody else's, decided already, or no client waits for it.
-    pub async fn keep_request(
-        &self,
-        id: &RequestId,
-        subject: &SubjectId,
-    ) -> Result<Request, Error> {
-        self.desk.keep(id.clone(), subject.clone()).await
+    pub async fn keep_request(&self, id: &RequestId, subject: &Subject) -> Result<Request, Error> {
+        let request = self.own_request(subject, id).await?;
+        self.desk.keep(request.id, subject.id.clone()).await
     }
 
     /// Takes one's own request back.
     ///
     /// # Errors
     /// When it is somebody else's, or decided already.
-    pub async fn withdraw(&self, id: &RequestId, subject: &SubjectId) -> Result<Request, Error> {
-        self.desk.withdraw(id.clone(), subject.clone()).await
+    pub async fn withdraw(&self, id: &RequestId, subject: &Subject) -> Result<Request, Error> {
+        let request = self.own_request(subject, id).await?;
+        self.desk.withdraw(request.id, subject.id.clone()).await
     }
 }
 

@@ -132,6 +132,29 @@ async fn a_logout_ends_the_whole_login_and_no_other() {
 }
 
 #[tokio::test]
+async fn an_agent_of_two_people_has_a_login_for_each() {
+    let (fake, clock) = (Fake::start().await, StillClock::new());
+    let directory = tempfile::tempdir().unwrap();
+    let logins = logins(&fake, &clock, directory.path());
+    let agent = |person: &str| {
+        let claims = json!({
+            "iss": fake.url, "sub": person, "aud": "dbgate", "groups": ["dev"],
+            "iat": START, "exp": START + 6000, "act": { "sub": "assistant" },
+        });
+        Credentials {
+            id_token: Secret::new(Signer::issuer().simple(Algorithm::EdDsa, &claims)),
+            access_token: None,
+            nonce: None,
+        }
+    };
+    let for_ada = log_in(&logins, &agent("ada"), None).await;
+    let for_bob = log_in(&logins, &agent("bob"), Some(&for_ada.token)).await;
+    assert_eq!(for_ada.caller.subject.id, for_bob.caller.subject.id);
+    assert!(!for_ada.caller.subject.is(&for_bob.caller.subject));
+    assert_ne!(for_ada.caller.family, for_bob.caller.family);
+}
+
+#[tokio::test]
 async fn refusals_have_a_word_for_programs() {
     let (fake, clock) = (Fake::start().await, StillClock::new());
     let directory = tempfile::tempdir().unwrap();
