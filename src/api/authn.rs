@@ -27,6 +27,19 @@ impl FromRequestParts<Arc<State>> for Caller {
     }
 }
 
+/// Who leaves: the caller of a token that may have expired.
+#[derive(Debug, Clone)]
+pub struct Leaver(pub login::Caller);
+
+impl FromRequestParts<Arc<State>> for Leaver {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<State>) -> Result<Self, Error> {
+        let token = bearer(parts).ok_or_else(Error::login_needed)?;
+        Ok(Self(state.logins.leaver(&token).await?))
+    }
+}
+
 /// The caller's own token, where there is one.
 #[derive(Debug, Clone)]
 pub struct Bearer(pub Option<Secret<String>>);

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract;
 
 use crate::api::State;
-use crate::api::authn::{Bearer, Caller, From};
+use crate::api::authn::{Bearer, From, Leaver};
 use crate::api::error::Error;
 use crate::api::types;
 use crate::audit::event::private::Private;
@@ -76,7 +76,7 @@ pub(super) async fn login(
 /// `POST /v1/logout`
 pub(super) async fn logout(
     extract::State(state): extract::State<Arc<State>>,
-    Caller(caller): Caller,
+    Leaver(caller): Leaver,
     From(client): From,
     body: Result<Json<types::Logout>, extract::rejection::JsonRejection>,
 ) -> Result<Json<types::LoggedOut>, Error> {
@@ -86,14 +86,14 @@ pub(super) async fn logout(
         client: Some(client),
         ..Context::default()
     };
-    let ended = if body.keep_sessions {
-        let event = Event::new(context, Action::LoggedOut { sessions: 0 });
-        state.log.append(event).await?;
-        0
-    } else {
-        state.broker.log_out(&caller.family, context).await
-    };
+    let family = Some(caller.family.as_str()).filter(|_| !body.keep_sessions);
+    state.broker.record_logout(family, context).await;
+    // First the tokens: a client that comes back while its session ends gets no other.
     state.logins.end(&caller).await?;
+    let ended = match family {
+        Some(family) => state.broker.log_out(family).await,
+        None => 0,
+    };
     let sessions_ended = u64::from(ended);
     Ok(Json(types::LoggedOut { sessions_ended }))
 }

@@ -138,8 +138,8 @@ impl Logins {
         Ok(self.issuers.identify(credentials).await?)
     }
 
-    /// A token of ours for whoever was identified. With `prior`, a token of the same subject that is still good, it
-    /// belongs to the same login.
+    /// A token of ours for whoever was identified. With `prior`, an earlier token of the same subject, it belongs to the same
+    /// login, also when that token has expired: sessions may be open that were asked for with it.
     ///
     /// # Errors
     /// When it can't be kept.
@@ -153,7 +153,7 @@ impl Logins {
         } = identified;
         let now = self.clock.now();
         let earlier = match prior {
-            Some(token) => self.store.token(&digest(token), now).await?,
+            Some(token) => self.store.past_token(&digest(token)).await?,
             None => None,
         };
         let family = match earlier {
@@ -187,21 +187,23 @@ impl Logins {
     /// # Errors
     /// When it is none of ours or has ended.
     pub async fn caller(&self, token: &Secret<String>) -> Result<Caller, Error> {
-        if !token.expose().starts_with(PREFIX) || token.expose().len() > 100 {
+        if !is_ours(token) {
             return Err(Error::Ended);
         }
         let found = self.store.token(&digest(token), self.clock.now()).await?;
-        let Token {
-            subject,
-            family,
-            expires,
-            ..
-        } = found.ok_or(Error::Ended)?;
-        Ok(Caller {
-            subject,
-            family,
-            expires,
-        })
+        found.map(Caller::from).ok_or(Error::Ended)
+    }
+
+    /// Who leaves with this token, which may have expired: it is good for ending what was begun with it, and for nothing else.
+    ///
+    /// # Errors
+    /// When it is none of ours, or its login has ended.
+    pub async fn leaver(&self, token: &Secret<String>) -> Result<Caller, Error> {
+        if !is_ours(token) {
+            return Err(Error::Ended);
+        }
+        let found = self.store.past_token(&digest(token)).await?;
+        found.map(Caller::from).ok_or(Error::Ended)
     }
 
     /// Ends all tokens of a login; says how many there were.
@@ -211,6 +213,21 @@ impl Logins {
     pub async fn end(&self, caller: &Caller) -> Result<u64, Error> {
         Ok(self.store.end_family(&caller.family).await?)
     }
+}
+
+impl From<Token> for Caller {
+    fn from(token: Token) -> Self {
+        Self {
+            subject: token.subject,
+            family: token.family,
+            expires: token.expires,
+        }
+    }
+}
+
+/// Whether it looks like a token of ours.
+fn is_ours(token: &Secret<String>) -> bool {
+    token.expose().starts_with(PREFIX) && token.expose().len() <= 100
 }
 
 fn digest(token: &Secret<String>) -> Digest {

@@ -223,10 +223,21 @@ impl Broker {
             .await?;
         self.core.store.add_session(&kept).await?;
         let handle = self.keep(&session, None);
-        match self.make_ready(&handle).await {
+        let (signed_in, ready) =
+            tokio::join!(self.is_signed_in(&session), self.make_ready(&handle));
+        let ready = match signed_in {
+            Ok(true) => ready,
+            Ok(false) => Err(Error::Over(CloseReason::LoggedOut)),
+            Err(error) => Err(error),
+        };
+        match ready {
             Ok(()) => Ok(Outcome::Granted { session, secret }),
             Err(error) => {
-                self.end(&handle, CloseReason::Ended).await;
+                let why = match &error {
+                    Error::Over(why) => why.clone(),
+                    _ => CloseReason::Ended,
+                };
+                self.end(&handle, why).await;
                 // Over before it began: by a clock of the database that is ahead of ours.
                 Err(match (error, session.place().skew()) {
                     (Error::Over(CloseReason::Expired), Some(skew)) if skew >= grant.duration => {
@@ -465,27 +476,43 @@ impl Broker {
         Ok(())
     }
 
-    /// Ends the sessions of a login; says how many.
-    pub async fn log_out(&self, family: &str, context: Context) -> u32 {
-        let handles: Vec<Handle> = self
-            .handles()
-            .into_iter()
-            .filter(|handle| handle.session.family.as_deref() == Some(family))
-            .collect();
-        let sessions = u32::try_from(handles.len()).unwrap_or(u32::MAX);
+    /// Records a logout that is about to end the sessions of a login, or none.
+    pub async fn record_logout(&self, family: Option<&str>, context: Context) {
+        let handles = family.map_or(0, |family| self.handles_of(family).len());
+        let sessions = u32::try_from(handles).unwrap_or(u32::MAX);
         let event = Event::new(context, Action::LoggedOut { sessions });
         // Sessions end also when the log cannot be written; it is recorded once that can be.
         if let Err(error) = self.core.log.append(event.clone()).await {
             tracing::error!(%error, "a logout could not be recorded");
             self.core.log.enqueue(event).ok();
         }
+    }
+
+    /// Ends the sessions of a login whose tokens are worth nothing any more; says how many.
+    pub async fn log_out(&self, family: &str) -> u32 {
+        let handles = self.handles_of(family);
         for handle in &handles {
             handle.session.close(&CloseReason::LoggedOut);
         }
         for handle in &handles {
             self.end(handle, CloseReason::LoggedOut).await;
         }
-        sessions
+        u32::try_from(handles.len()).unwrap_or(u32::MAX)
+    }
+
+    fn handles_of(&self, family: &str) -> Vec<Handle> {
+        let mut handles = self.handles();
+        handles.retain(|handle| handle.session.family.as_deref() == Some(family));
+        handles
+    }
+
+    /// Whether the login a session was asked for with goes on. It is asked after the session is there for [`Self::log_out`] to
+    /// find, so that a logout at the same moment misses none.
+    async fn is_signed_in(&self, session: &Session) -> Result<bool, Error> {
+        match &session.family {
+            Some(family) => Ok(self.core.store.has_family(family).await?),
+            None => Ok(true),
+        }
     }
 
     /// Sessions the viewer may see: their own, and everybody's where the policy allows that.

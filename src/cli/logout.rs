@@ -8,7 +8,7 @@ use crate::cli::error::{Error, Kind};
 use crate::cli::globals::Globals;
 use crate::cli::ui::Ui;
 use crate::remote::broker::Broker;
-use crate::remote::sign_in;
+use crate::remote::sign_in::{self, Account};
 
 /// Sign out: end your sessions, and forget your tokens here and at the issuer
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ struct SignedOut {
 pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(), Error> {
     let broker = Broker::new(globals.address()?)?;
     let account = globals.account(broker.clone())?;
-    let told = tell_broker(ui, globals, args).await;
+    let told = tell_broker(ui, globals, args, &account).await;
     let forgotten = account.forget().await;
     // Whoever could not be told: what is kept here is gone before anything is reported.
     let was_signed_in = match forgotten {
@@ -62,10 +62,22 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
     })
 }
 
-async fn tell_broker(ui: &Ui, globals: &Globals, args: &Args) -> Result<(), Error> {
+/// Leaves with the token that is kept, good or not, so that neither the issuer nor a browser is needed for it.
+async fn tell_broker(
+    ui: &Ui,
+    globals: &Globals,
+    args: &Args,
+    account: &Account,
+) -> Result<(), Error> {
     let logout = types::Logout {
         keep_sessions: args.keep_sessions,
     };
-    globals.broker(ui).await?.logout(&logout).await?;
+    let broker = match (globals.id_token()?, account.kept().await) {
+        (None, Ok(Some(token))) => Broker::new(globals.address()?)?.with_token(token),
+        (None, Ok(None)) => return Ok(()),
+        (None, Err(error)) => return Err(error.into()),
+        (Some(_), _) => globals.broker(ui).await?,
+    };
+    broker.logout(&logout).await?;
     Ok(())
 }

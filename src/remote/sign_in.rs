@@ -180,6 +180,15 @@ impl Account {
         self.renew(login).await
     }
 
+    /// The kept token of the broker's, good or not: for leaving with it.
+    ///
+    /// # Errors
+    /// When the store can't be used.
+    pub async fn kept(&self) -> Result<Option<Secret<String>>, Error> {
+        let login = self.store.load(&self.broker.address().url).await?;
+        Ok(login.map(|login| login.token))
+    }
+
     /// Gives the refresh token back to the issuer and forgets the sign-in; says whether there was one.
     ///
     /// # Errors

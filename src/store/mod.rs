@@ -91,6 +91,10 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn add_token(&self, token: &Token) -> Answer<()>;
     /// The token with that hash, if it has not expired.
     fn token(&self, digest: &Digest, now: Timestamp) -> Answer<Option<Token>>;
+    /// The token with that hash, whether it has expired or not: to know which login it came from.
+    fn past_token(&self, digest: &Digest) -> Answer<Option<Token>>;
+    /// Whether a login family has not ended.
+    fn has_family(&self, family: &str) -> Answer<bool>;
     /// Forgets all tokens of a login family; says how many there were.
     fn end_family(&self, family: &str) -> Answer<u64>;
     /// Forgets all tokens of a subject; says how many there were.
@@ -99,7 +103,8 @@ pub trait Store: Send + Sync + fmt::Debug {
     fn use_once(&self, what: &str, until: Timestamp) -> Answer<bool>;
     /// How many closed sessions and settled requests are older than `keep`.
     fn forgettable(&self, keep: Timestamp) -> Answer<u64>;
-    /// Forgets tokens and once-marks that have expired, and closed sessions and settled requests older than `keep`.
+    /// Forgets tokens and once-marks that have expired, and closed sessions and settled requests older than `keep`. A token whose
+    /// login has a session that is not closed is kept, so that a logout still finds it.
     fn forget(&self, now: Timestamp, keep: Timestamp) -> Answer<u64>;
 
     /// Why nothing can be kept at this moment, such as a full disk; known from the last change that was tried.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dbgate::audit::event::{Action, Client, Context};
+use dbgate::audit::event::{Action, Client};
 use dbgate::broker::open::Outcome;
 use dbgate::broker::session::Session;
 use dbgate::broker::{Ask, Error};
@@ -147,7 +147,7 @@ async fn c1_a_session_ends_for_every_reason_and_its_clients_learn_why() {
                     }
                 }
                 "logged out" => {
-                    assert_eq!(world.broker.log_out("login", Context::default()).await, 1);
+                    assert_eq!(world.broker.log_out("login").await, 1);
                     CloseReason::LoggedOut
                 }
                 "policy" => {
@@ -193,6 +193,22 @@ async fn c1_a_session_ends_for_every_reason_and_its_clients_learn_why() {
                 .unwrap();
         }
     }
+    world.broker.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_opened_while_its_login_ends_ends_with_it() {
+    let world = World::new().await;
+    let ask = Ask {
+        family: Some("a login that has ended".to_owned()),
+        ..world.ask(Access::Read, 600)
+    };
+    let late = world.broker.open_session(&ann(), ask, None).await;
+    assert!(
+        matches!(late, Err(Error::Over(CloseReason::LoggedOut))),
+        "{late:?}"
+    );
+    assert_eq!(leases(&world.server, &world.offer).await, 0);
     world.broker.stop().await;
 }
 

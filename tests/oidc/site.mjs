@@ -115,6 +115,9 @@ token = "${token}"
   return {
     url,
     folder,
+    binary,
+    database: ready.database,
+    env: (config_dir) => ({ DBGATE_URL: url, DBGATE_CA_FILE: ready.ca_file, DBGATE_CONFIG_DIR: config_dir }),
     run,
     log: () => log,
     async close() {

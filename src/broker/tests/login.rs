@@ -132,6 +132,29 @@ async fn a_logout_ends_the_whole_login_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_login_goes_on_when_its_token_has_expired_and_leaving_ends_it() {
+    let (fake, clock) = (Fake::start().await, StillClock::new());
+    let directory = tempfile::tempdir().unwrap();
+    let logins = logins(&fake, &clock, directory.path());
+    let first = log_in(&logins, &credentials(&fake, "ada", 0), None).await;
+    clock.advance(LIFETIME);
+    assert!(logins.caller(&first.token).await.is_err());
+    let leaver = logins.leaver(&first.token).await.unwrap();
+    assert_eq!(leaver, first.caller);
+    // The next morning: what was opened the evening before belongs to the same login.
+    let renewed = log_in(&logins, &credentials(&fake, "ada", 600), Some(&first.token)).await;
+    assert_eq!(renewed.caller.family, first.caller.family);
+    let bob = log_in(&logins, &credentials(&fake, "bob", 600), Some(&first.token)).await;
+    assert_ne!(bob.caller.family, first.caller.family);
+    assert_eq!(logins.end(&leaver).await.unwrap(), 2);
+    for ended in [&first, &renewed] {
+        assert!(logins.leaver(&ended.token).await.is_err());
+        let again = log_in(&logins, &credentials(&fake, "ada", 601), Some(&ended.token)).await;
+        assert_ne!(again.caller.family, first.caller.family, "it is revived");
+    }
+}
+
+#[tokio::test]
 async fn an_agent_of_two_people_has_a_login_for_each() {
     let (fake, clock) = (Fake::start().await, StillClock::new());
     let directory = tempfile::tempdir().unwrap();

@@ -342,6 +342,18 @@ impl Store for Sqlite {
             .submit(move |connection| token::find(connection, &digest, now))
     }
 
+    fn past_token(&self, digest: &Digest) -> Answer<Option<Token>> {
+        let digest = *digest;
+        self.worker
+            .submit(move |connection| token::find(connection, &digest, Timestamp::EPOCH))
+    }
+
+    fn has_family(&self, family: &str) -> Answer<bool> {
+        let family = family.to_owned();
+        self.worker
+            .submit(move |connection| token::has_family(connection, &family))
+    }
+
     fn end_family(&self, family: &str) -> Answer<u64> {
         let family = family.to_owned();
         self.worker

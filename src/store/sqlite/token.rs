@@ -48,6 +48,13 @@ pub(super) fn find(
         .transpose()
 }
 
+pub(super) fn has_family(connection: &Connection, family: &str) -> Result<bool, Error> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM token WHERE family = ?1)")
+        .and_then(|mut statement| statement.query_row([family], |row| row.get(0)))
+        .map_err(failed("find a login"))
+}
+
 pub(super) fn end_family(connection: &Connection, family: &str) -> Result<u64, Error> {
     connection
         .execute("DELETE FROM token WHERE family = ?1", [family])
@@ -81,7 +88,8 @@ pub(super) fn use_once(
 pub(super) fn forget(connection: &Connection, now: Timestamp) -> Result<u64, Error> {
     let mut forgotten = 0;
     for sql in [
-        "DELETE FROM token WHERE expires <= ?1",
+        "DELETE FROM token WHERE expires <= ?1
+           AND family NOT IN (SELECT family FROM session WHERE state <> 'closed' AND family IS NOT NULL)",
         "DELETE FROM once WHERE until <= ?1",
     ] {
         forgotten += connection

@@ -385,10 +385,46 @@ fn a_token_is_found_by_its_hash_until_it_expires_or_its_family_ends() {
     assert_eq!(find("a", 59), Some(token("a", "f")));
     assert_eq!(find("a", 60), None);
     assert_eq!(find("x", 1), None);
+    let past = |text: &str| {
+        let digest = Digest::of(text.as_bytes());
+        store.past_token(&digest).wait().unwrap()
+    };
+    assert_eq!(past("a"), Some(token("a", "f")), "expired or not");
+    assert_eq!(store.has_family("f").wait(), Ok(true));
     assert_eq!(store.end_family("f").wait(), Ok(2));
-    assert_eq!(find("b", 1), None);
+    assert_eq!((find("b", 1), past("b")), (None, None));
+    assert_eq!(store.has_family("f").wait(), Ok(false));
     assert_eq!(store.end_subject(&person("ann").id).wait(), Ok(1));
     assert_eq!(find("c", 1), None);
+}
+
+#[test]
+fn a_token_is_kept_while_its_login_has_a_session() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let held = session(&Counter::default(), "ann");
+    let family = held.family.clone().unwrap();
+    for (text, family) in [("a", family.as_str()), ("b", "another login")] {
+        let token = Token {
+            digest: Digest::of(text.as_bytes()),
+            subject: person("ann"),
+            family: family.to_owned(),
+            issued: at(0),
+            expires: at(60),
+        };
+        store.add_token(&token).wait().unwrap();
+    }
+    store.add_session(&held).wait().unwrap();
+    assert_eq!(store.forget(at(61), at(0)).wait(), Ok(1));
+    assert_eq!(store.has_family(&family).wait(), Ok(true));
+    assert_eq!(store.has_family("another login").wait(), Ok(false));
+    store
+        .begin_close(&held.id, &CloseReason::Expired, at(70))
+        .wait()
+        .unwrap();
+    store.finish_close(&held.id, at(71)).wait().unwrap();
+    assert_eq!(store.forget(at(72), at(0)).wait(), Ok(1));
+    assert_eq!(store.has_family(&family).wait(), Ok(false));
 }
 
 #[test]

@@ -207,7 +207,7 @@ async fn nobody_agrees_to_their_own_request_in_whatever_guise() {
         let now = world.broker.find_request(who, &request.id).await.unwrap();
         assert_eq!(now.state, RequestState::Pending, "{what}");
         assert!(now.approvals.is_empty(), "{what}");
-        world.broker.withdraw(&request.id, &who).await.unwrap();
+        world.broker.withdraw(&request.id, who).await.unwrap();
     }
     // It is not that nobody can.
     let who = guest();
