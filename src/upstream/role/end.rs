@@ -51,7 +51,13 @@ pub async fn shut(admin: &Admin, name: &Name) -> Result<(), Stuck> {
             Ok(()) if left == 0 => return Ok(()),
             Err(error) if is_gone(&error) => return Ok(()),
             Err(error) if !is_contended(&error) => return Err(error.into()),
-            _ => {}
+            // Nobody is there any more: what holds the entry is a transaction that was prepared.
+            Err(_) if left == 0 => {
+                for (database, gid) in prepared(&live, name).await? {
+                    roll_back(admin, &database, name, &gid).await?;
+                }
+            }
+            Ok(()) | Err(_) => {}
         }
     }
     Err(Stuck::Backends(left))
@@ -92,10 +98,10 @@ async fn terminate(live: &Live, name: &Name) -> Result<usize, Error> {
 /// When something stands in the way; the role stays, closed.
 pub async fn drop_role(admin: &Admin, name: &Name, owner: Option<&str>) -> Result<(), Stuck> {
     let live = admin.live().await?;
-    let holdings = holdings(&live, name).await?;
-    for (database, gid) in &holdings.prepared {
-        roll_back(admin, database, name, gid).await?;
+    for (database, gid) in prepared(&live, name).await? {
+        roll_back(admin, &database, name, &gid).await?;
     }
+    let holdings = holdings(&live, name).await?;
     if owner.is_none() && !holdings.owns.is_empty() {
         let databases: Vec<_> = holdings.owns.into_iter().collect();
         return Err(Stuck::Owns {
@@ -125,8 +131,19 @@ struct Holdings {
     owns: BTreeSet<String>,
     /// Databases in which it owns something or is named in an ACL, a policy or a default.
     touches: BTreeSet<String>,
-    /// Transactions it prepared: database and name.
-    prepared: Vec<(String, String)>,
+}
+
+/// The transactions a role has prepared: database and name.
+async fn prepared(live: &Live, name: &Name) -> Result<Vec<(String, String)>, Error> {
+    let sql = format!(
+        "SELECT database, gid FROM pg_catalog.pg_prepared_xacts WHERE owner = {}",
+        Literal(name.as_str())
+    );
+    let rows = live
+        .batch("look what the lease's role has prepared", &sql)
+        .await?;
+    let read = |row: &Row| Some((row.text(0)?.to_owned(), row.text(1)?.to_owned()));
+    Ok(rows.iter().filter_map(read).collect())
 }
 
 async fn holdings(live: &Live, name: &Name) -> Result<Holdings, Error> {
@@ -134,35 +151,26 @@ async fn holdings(live: &Live, name: &Name) -> Result<Holdings, Error> {
     // Dependencies of shared objects (database ACLs) can be removed from any database: here. Memberships, which are
     // entries of the shared catalog too from 16 on, go with the role.
     let sql = format!(
-        "SELECT 'touches', COALESCE(d.datname, pg_catalog.current_database()), \
+        "SELECT COALESCE(d.datname, pg_catalog.current_database()), \
                 pg_catalog.bool_or(s.deptype = 'o') \
          FROM pg_catalog.pg_shdepend s LEFT JOIN pg_catalog.pg_database d ON d.oid = s.dbid \
          WHERE s.refclassid = 'pg_catalog.pg_authid'::pg_catalog.regclass \
            AND s.refobjid = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = {role}) \
            AND s.classid <> 'pg_catalog.pg_auth_members'::pg_catalog.regclass \
-         GROUP BY 2; \
-         SELECT 'prepared', database, gid FROM pg_catalog.pg_prepared_xacts WHERE owner = {role}"
+         GROUP BY 1"
     );
     let mut holdings = Holdings {
         owns: BTreeSet::new(),
         touches: BTreeSet::new(),
-        prepared: Vec::new(),
     };
     for row in live.batch("look what the lease's role owns", &sql).await? {
-        match (row.text(0), row.text(1), row.text(2)) {
-            (Some("prepared"), Some(database), Some(gid)) => {
-                holdings
-                    .prepared
-                    .push((database.to_owned(), gid.to_owned()));
-            }
-            (Some("touches"), Some(database), owns) => {
-                if owns == Some("t") {
-                    holdings.owns.insert(database.to_owned());
-                }
-                holdings.touches.insert(database.to_owned());
-            }
-            _ => {}
+        let Some(database) = row.text(0) else {
+            continue;
+        };
+        if row.is_true(1) {
+            holdings.owns.insert(database.to_owned());
         }
+        holdings.touches.insert(database.to_owned());
     }
     Ok(holdings)
 }

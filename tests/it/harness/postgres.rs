@@ -151,6 +151,14 @@ impl Server {
         self.wait();
     }
 
+    /// `server_version_num`.
+    pub(crate) async fn version(&self) -> u32 {
+        let client = self.superuser("postgres").await;
+        let sql = "SELECT current_setting('server_version_num')";
+        let text: String = client.query_one(sql, &[]).await.unwrap().get(0);
+        text.parse().unwrap()
+    }
+
     /// A connection as the superuser.
     pub(crate) async fn superuser(&self, database: &str) -> Client {
         self.connect(database, "postgres", PASSWORD)
