@@ -320,7 +320,7 @@ struct Odd {
 }
 
 /// Looks at one database's leases again and again: its clock, doors that should be closed, backends that did not come
-/// through the gateway.
+/// through the gateway, leases that others were made members of.
 pub(super) async fn look_after(broker: Arc<Broker>, place: Arc<Place>) {
     let mut ticks = tokio::time::interval(LOOK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -371,6 +371,19 @@ async fn judge(broker: &Arc<Broker>, place: &Place, look: &role::Look, before: &
             });
         }
         odd.backends.insert(seen);
+    }
+    for (name, member) in &look.members {
+        let session = name.session().and_then(|id| broker.handle(&id));
+        // On one server there may be leases of another database's admin role, which is a member of those.
+        let ours = |session: &Session| session.database == place.target().name;
+        let Some(session) = session.filter(|handle| ours(&handle.session)) else {
+            continue;
+        };
+        let id = session.session.id.as_str();
+        tracing::error!(session = id, member, "a lease was given to another role");
+        session.session.close(&CloseReason::Killed {
+            by: "dbgate, because its lease was given to another role".to_owned(),
+        });
     }
     odd
 }

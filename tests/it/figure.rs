@@ -330,6 +330,56 @@ async fn c13_a_door_that_was_left_open_is_closed_by_the_broker_and_by_the_next_s
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn c12_a_lease_given_to_another_role_ends_its_session() {
+    let world = World::new().await;
+    let server = &world.server;
+    let postgres = server.superuser(&world.offer.name).await;
+    let friend = world.offer.role("friend");
+    let sql = format!("CREATE ROLE {friend} LOGIN PASSWORD 'friend'");
+    postgres.batch_execute(&sql).await.unwrap();
+    let friend_client = server
+        .connect(&world.offer.name, &friend, "friend")
+        .await
+        .unwrap();
+    let read = "SELECT count(*) FROM customers";
+    assert!(friend_client.batch_execute(read).await.is_err());
+    let session = world.open(&ann(), Access::Write, 600).await;
+    let mut entered = world.enter(&world.attach(&session)).await.unwrap();
+    let lease = world.roles(&session).await[0].clone();
+    let give = format!("DO $x$ BEGIN EXECUTE 'GRANT {lease} TO {friend}'; END $x$");
+    let given = raw::query(&mut entered.connection, &give).await;
+    if server.version().await >= 150_000 {
+        let (code, _) = given.expect_err("since 15 nobody gives themselves away");
+        assert_eq!(code, "42501");
+        // A superuser still can.
+        let sql = format!("GRANT {lease} TO {friend}");
+        postgres.batch_execute(&sql).await.unwrap();
+    } else {
+        given.expect("before 15 a role may give itself to others");
+    }
+    let since = Instant::now();
+    while friend_client.batch_execute(read).await.is_ok() || session.over().is_none() {
+        assert!(
+            since.elapsed() < Duration::from_secs(3),
+            "somebody else reads by a lease"
+        );
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let noticed = since.elapsed();
+    while !world.roles(&session).await.is_empty() {
+        assert!(since.elapsed() < Duration::from_secs(5), "the lease stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(friend_client.batch_execute(read).await.is_err());
+    let Some(CloseReason::Killed { by }) = session.over() else {
+        panic!("{:?}", session.over());
+    };
+    assert!(by.contains("given to another role"), "{by}");
+    println!("ended {noticed:?} after a lease was given to another role");
+    world.broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn c13_a_lease_used_beside_the_gateway_ends_its_session() {
     let world = World::new().await;
     let secret = Secret::from("0123456789abcdef0123456789abcdef");

@@ -172,6 +172,8 @@ pub struct Look {
     pub open: Vec<Name>,
     /// Backends of leases: role and process id.
     pub backends: Vec<(Name, u32)>,
+    /// Members of leases beside the admin role: before PostgreSQL 15 a role may give itself to others.
+    pub members: Vec<(Name, String)>,
 }
 
 /// Looks at all leases there are, in one round trip.
@@ -181,17 +183,23 @@ pub struct Look {
 pub async fn look(admin: &Admin) -> Result<Look, Error> {
     const DOING: &str = "look at the leases";
     let sql = format!(
-        "SELECT 'clock', {NOW}, NULL \
-         UNION ALL SELECT 'open', NULL, rolname FROM pg_catalog.pg_roles \
+        "SELECT 'clock', {NOW}, NULL, NULL \
+         UNION ALL SELECT 'open', NULL, rolname, NULL FROM pg_catalog.pg_roles \
            WHERE rolcanlogin AND pg_catalog.starts_with(rolname::pg_catalog.text, {prefix}) \
-         UNION ALL SELECT 'backend', pid, usename FROM pg_catalog.pg_stat_activity \
-           WHERE pg_catalog.starts_with(usename::pg_catalog.text, {prefix})",
+         UNION ALL SELECT 'backend', pid, usename, NULL FROM pg_catalog.pg_stat_activity \
+           WHERE pg_catalog.starts_with(usename::pg_catalog.text, {prefix}) \
+         UNION ALL SELECT 'member', NULL, r.rolname, m.rolname \
+           FROM pg_catalog.pg_auth_members a \
+           JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member \
+           WHERE pg_catalog.starts_with(r.rolname::pg_catalog.text, {prefix}) \
+             AND m.rolname <> CURRENT_USER",
         prefix = Literal(name::PREFIX),
     );
     let mut look = Look {
         clock: Timestamp::EPOCH,
         open: Vec::new(),
         backends: Vec::new(),
+        members: Vec::new(),
     };
     for row in admin.batch(DOING, &sql).await? {
         let name = row.text(2).and_then(|name| name.parse().ok());
@@ -199,6 +207,7 @@ pub async fn look(admin: &Admin) -> Result<Look, Error> {
             (Some("clock"), _) => look.clock = Timestamp::from_micros(row.parse(DOING, 1)?),
             (Some("open"), Some(name)) => look.open.push(name),
             (Some("backend"), Some(name)) => look.backends.push((name, row.parse(DOING, 1)?)),
+            (Some("member"), Some(name)) => look.members.push((name, row.parse(DOING, 3)?)),
             // A role with the prefix that no lease of ours can have: not ours to judge.
             _ => {}
         }
