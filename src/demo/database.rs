@@ -328,6 +328,7 @@ BEGIN
         END LOOP;
     END;
     BEGIN
+        REVOKE CREATE ON SCHEMA public FROM PUBLIC;
         GRANT USAGE, CREATE ON SCHEMA public TO dbgate_write, dbgate_owner;
         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO dbgate_write;
     EXCEPTION WHEN insufficient_privilege OR invalid_schema_name THEN NULL;

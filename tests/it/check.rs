@@ -35,14 +35,6 @@ async fn complete(server: &Server) -> Offer {
     offer
 }
 
-/// `server_version_num`.
-async fn version(server: &Server) -> u32 {
-    let client = server.superuser("postgres").await;
-    let sql = "SELECT current_setting('server_version_num')";
-    let text: String = client.query_one(sql, &[]).await.unwrap().get(0);
-    text.parse().unwrap()
-}
-
 /// What of checks is left in a server's catalogs.
 async fn residue(server: &Server) -> i64 {
     let client = server.superuser("postgres").await;
@@ -211,7 +203,7 @@ async fn c8_what_is_missing_is_named_and_the_printed_line_mends_it() {
     assert_eq!(check.code, 0, "{:?} {}", check.missing(), check.stderr);
     assert!(check.items().len() >= 20, "{:?}", check.items());
     let good = std::fs::read_to_string(server.hba_file()).unwrap();
-    let version = version(&server).await;
+    let version = server.version().await;
     for lack in &LACKS {
         let offer = complete(&server).await;
         let named = |text: &str| text.replace('$', &offer.name);
@@ -262,6 +254,30 @@ async fn c8_what_is_missing_is_named_and_the_printed_line_mends_it() {
     }
     assert_eq!(residue(&server).await, 0, "checks left something behind");
     println!("{} privilege sets", LACKS.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_where_sessions_without_an_owner_could_create_things_is_named() {
+    let (server, offer) = ready().await;
+    let site = Site::new(&server, &offer);
+    let client = server.superuser(&offer.name).await;
+    // As it is in every database before PostgreSQL 15.
+    let sql = "GRANT CREATE ON SCHEMA public TO PUBLIC";
+    client.batch_execute(sql).await.unwrap();
+    let warned = |check: &Check| -> Vec<String> {
+        let items = check.items().into_iter();
+        let owner = items.filter(|item| item["item"] == "owner" && item["state"] == "warning");
+        let lines = owner.flat_map(|item| item["mend"].as_array().into_iter().flatten());
+        lines
+            .map(|mend| mend["line"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let check = site.check();
+    assert_eq!(check.code, 0, "{:?}", check.missing());
+    let lines = warned(&check);
+    assert_eq!(lines, ["REVOKE CREATE ON SCHEMA \"public\" FROM PUBLIC;"]);
+    client.batch_execute(&lines[0]).await.unwrap();
+    assert_eq!(warned(&site.check()), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -337,7 +353,7 @@ async fn the_check_ends_with_the_code_of_the_gravest_thing() {
     let shown = String::from_utf8(text.stdout).unwrap();
     assert!(shown.contains("ok       createrole"), "{shown}");
     // Releases with known holes are named; that alone is no failure.
-    for hole in dbgate::upstream::check::release::holes(version(&server).await) {
+    for hole in dbgate::upstream::check::release::holes(server.version().await) {
         assert!(shown.contains(hole.cve), "{} is not in {shown}", hole.cve);
     }
 

@@ -59,6 +59,7 @@ impl Trial<'_> {
         for owner in owners {
             self.owner(owner, grants).await?;
         }
+        self.homeless(grants).await?;
         if self.made {
             let sql = format!("DROP ROLE {}", Identifier(ROLE));
             let dropped = self.attempt(&sql).await?;
@@ -332,6 +333,46 @@ impl Trial<'_> {
         if self.items.len() == before {
             self.items
                 .push(Item::ok("owner", format!("what a lease owns goes to `{owner}`")).of(owner));
+        }
+        Ok(())
+    }
+
+    /// Sessions of a grant without an owner must have no place to create things in: a role that owns something can't be dropped.
+    /// Before PostgreSQL 15 everybody has one, the schema `public`.
+    async fn homeless(&mut self, grants: &BTreeSet<Grant>) -> Result<(), Error> {
+        let without = grants.iter().filter(|grant| grant.owner.is_none());
+        let roles: BTreeSet<String> = without
+            .flat_map(|grant| grant.roles.iter().map(|role| Literal(role).to_string()))
+            .collect();
+        if roles.is_empty() {
+            return Ok(());
+        }
+        let roles: Vec<String> = roles.into_iter().collect();
+        let sql = format!(
+            "SELECT DISTINCT n.nspname, CASE WHEN a.grantee = 0 THEN NULL ELSE r.rolname END \
+             FROM pg_catalog.pg_namespace n, \
+                  pg_catalog.aclexplode(COALESCE(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a, \
+                  pg_catalog.pg_roles r \
+             WHERE n.nspname !~ '^pg_' AND a.privilege_type = 'CREATE' AND r.rolname IN ({}) \
+               AND (a.grantee = 0 OR pg_catalog.pg_has_role(r.oid, a.grantee, 'USAGE')) \
+             ORDER BY 1, 2 LIMIT 40",
+            roles.join(", ")
+        );
+        for row in self.live.batch("look where leases create", &sql).await? {
+            let Some(schema) = row.text(0) else {
+                continue;
+            };
+            let from = row
+                .text(1)
+                .map_or_else(|| "PUBLIC".to_owned(), |role| Identifier(role).to_string());
+            let text = format!(
+                "sessions of a grant without `owner` could create things in schema `{schema}`, and nobody would take them"
+            );
+            self.items
+                .push(Item::warning("owner", text).of(schema).sql(format!(
+                    "REVOKE CREATE ON SCHEMA {} FROM {from};",
+                    Identifier(schema)
+                )));
         }
         Ok(())
     }

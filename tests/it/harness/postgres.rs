@@ -204,6 +204,7 @@ impl Server {
              INSERT INTO customers SELECT i, 'name ' || i, i || '@example.com' FROM generate_series(1, 100) i;
              GRANT SELECT ON customers TO {name}_reader;
              GRANT SELECT, INSERT, UPDATE, DELETE ON customers TO {name}_writer;
+             REVOKE CREATE ON SCHEMA public FROM PUBLIC;
              GRANT CREATE ON SCHEMA public TO {name}_writer, {name}_owner;"
         );
         self.superuser(&name)
