@@ -48,7 +48,7 @@ impl Caps {
     #[must_use]
     pub fn of(&self, setting: &str) -> Option<Duration> {
         match setting.to_ascii_lowercase().as_str() {
-            "statement_timeout" | "transaction_timeout" => Some(self.statement),
+            "statement_timeout" => Some(self.statement),
             "lock_timeout" => Some(self.lock),
             "idle_in_transaction_session_timeout" => Some(self.idle_in_transaction),
             "idle_session_timeout" => Some(self.idle),
@@ -57,19 +57,11 @@ impl Caps {
     }
 }
 
-/// The time limits every connection gets, in PostgreSQL's words.
-const TIMED: [&str; 4] = [
+/// The time limits every connection gets, in PostgreSQL's words. `transaction_timeout` is not among them: PostgreSQL 17 brought
+/// it, and a transaction ends with its session.
+pub const LIMITED: [&str; 4] = [
     "statement_timeout",
     "lock_timeout",
-    "idle_in_transaction_session_timeout",
-    "idle_session_timeout",
-];
-
-/// All settings that limit how long something may take.
-pub const LIMITED: [&str; 5] = [
-    "statement_timeout",
-    "lock_timeout",
-    "transaction_timeout",
     "idle_in_transaction_session_timeout",
     "idle_session_timeout",
 ];
@@ -126,7 +118,7 @@ pub fn merge(
             merged.notices.extend(notice);
         }
     }
-    for name in TIMED {
+    for name in LIMITED {
         if let (false, Some(cap)) = (merged.has(name), caps.of(name)) {
             merged.put(name, milliseconds(cap));
         }

@@ -103,7 +103,7 @@ fn limits_hold_whatever_the_client_wishes() {
         "",
         "transaction_timeout=1h",
         "transaction_timeout",
-        Some("300000ms"),
+        Some("1h"),
     );
     check(Read, "", "", "default_transaction_read_only", Some("on"));
     check(

@@ -58,7 +58,6 @@ FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalo
 AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','p','v','m','f','S','c']::pg_catalog.\"char\"[])), \
 '[]'::pg_catalog.json)::pg_catalog.text, \
 pg_catalog.current_setting('statement_timeout', true), pg_catalog.current_setting('lock_timeout', true), \
-pg_catalog.current_setting('transaction_timeout', true), \
 pg_catalog.current_setting('idle_in_transaction_session_timeout', true), \
 pg_catalog.current_setting('idle_session_timeout', true)";
 

@@ -58,7 +58,6 @@ pub(in crate::sql) fn is_time_limit(name: &str) -> bool {
         name.to_ascii_lowercase().as_str(),
         "statement_timeout"
             | "lock_timeout"
-            | "transaction_timeout"
             | "idle_in_transaction_session_timeout"
             | "idle_session_timeout"
     )
