@@ -15,6 +15,7 @@ mod audit;
 mod badinput;
 mod broker;
 mod check;
+mod clock;
 mod crash;
 mod demo;
 mod driver;

@@ -24,6 +24,7 @@ pub(crate) const PASSWORD: &str = "correct horse";
 pub(crate) struct Server {
     child: Child,
     directory: tempfile::TempDir,
+    environment: Vec<(&'static str, String)>,
     /// Its TCP port on 127.0.0.1.
     pub(crate) port: u16,
     /// The server's certificate, PEM: names `localhost`.
@@ -39,10 +40,15 @@ impl Server {
 
     /// A server of one's own that ends when it is dropped, whatever becomes of this thread.
     pub(crate) fn own() -> Self {
+        Self::with_environment(Vec::new())
+    }
+
+    /// The same, with variables in the server's environment.
+    pub(crate) fn with_environment(environment: Vec<(&'static str, String)>) -> Self {
         let (send, receive) = mpsc::channel();
         // The server ends with the thread that started it: this one lasts as long as the process.
         std::thread::spawn(move || {
-            send.send(Self::start()).unwrap();
+            send.send(Self::start(environment)).unwrap();
             loop {
                 std::thread::park();
             }
@@ -50,7 +56,7 @@ impl Server {
         receive.recv().expect("PostgreSQL starts")
     }
 
-    fn start() -> Self {
+    fn start(environment: Vec<(&'static str, String)>) -> Self {
         let programs = programs();
         let directory = tempfile::Builder::new()
             .prefix("dbg")
@@ -89,7 +95,8 @@ impl Server {
         );
         append(&data.join("postgresql.conf"), &settings);
         let mut server = Self {
-            child: spawn(&programs, &data, root, owner),
+            child: spawn(&programs, &data, root, &environment),
+            environment,
             directory,
             port,
             certificate,
@@ -147,7 +154,7 @@ impl Server {
     pub(crate) fn start_again(&mut self) {
         let root = self.directory.path();
         let _gone = fs::remove_file(root.join("data/postmaster.pid"));
-        self.child = spawn(&programs(), &root.join("data"), root, unprivileged());
+        self.child = spawn(&programs(), &root.join("data"), root, &self.environment);
         self.wait();
     }
 
@@ -330,7 +337,12 @@ fn as_owner(program: &Path, owner: Option<(u32, u32)>) -> Command {
     command
 }
 
-fn spawn(programs: &Path, data: &Path, root: &Path, owner: Option<(u32, u32)>) -> Child {
+fn spawn(
+    programs: &Path,
+    data: &Path,
+    root: &Path,
+    environment: &[(&'static str, String)],
+) -> Child {
     let log = fs::OpenOptions::new()
         .append(true)
         .create(true)
@@ -339,7 +351,7 @@ fn spawn(programs: &Path, data: &Path, root: &Path, owner: Option<(u32, u32)>) -
     // `setpriv` sets the death signal on itself and becomes the server, which so ends with the tests.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "QUIT"]);
-    if let Some((uid, gid)) = owner {
+    if let Some((uid, gid)) = unprivileged() {
         command.args([
             OsStr::new("--reuid"),
             OsStr::new(&uid.to_string()),
@@ -348,7 +360,11 @@ fn spawn(programs: &Path, data: &Path, root: &Path, owner: Option<(u32, u32)>) -
             OsStr::new("--clear-groups"),
         ]);
     }
+    // For the server alone, and not before it is who it is to be.
+    let variables = environment.iter();
     command
+        .arg("env")
+        .args(variables.map(|(name, value)| format!("{name}={value}")))
         .arg(programs.join("postgres"))
         .arg("-D")
         .arg(data)

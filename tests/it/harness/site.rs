@@ -330,7 +330,11 @@ impl Engineer {
 
     /// Opens a session to write, and connects to the gateway.
     pub(crate) async fn enter(&self, seconds: u64) -> Entered {
-        let granted = self.grant(seconds).await;
+        self.attach(self.grant(seconds).await).await
+    }
+
+    /// Connects to the gateway with a session.
+    pub(crate) async fn attach(&self, granted: types::Granted) -> Entered {
         let (client, ended) = connect(&granted, self.database()).await.unwrap();
         Entered {
             id: granted.session.id.clone(),
@@ -342,6 +346,11 @@ impl Engineer {
 
     /// Opens a session to write.
     pub(crate) async fn grant(&self, seconds: u64) -> types::Granted {
+        self.ask(seconds).await.unwrap()
+    }
+
+    /// Opens a session to write, if it is granted.
+    pub(crate) async fn ask(&self, seconds: u64) -> Result<types::Granted, remote::broker::Error> {
         let ask = types::Ask {
             database: self.database().to_owned(),
             reason: Some("a test".to_owned()),
@@ -349,10 +358,10 @@ impl Engineer {
             access: "write".to_owned(),
             request: None,
         };
-        let types::Opened::Granted(granted) = self.remote.open_session(&ask).await.unwrap() else {
+        let types::Opened::Granted(granted) = self.remote.open_session(&ask).await? else {
             panic!("it is not granted");
         };
-        granted
+        Ok(granted)
     }
 }
 
