@@ -283,6 +283,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                     let Some(frame) = next.map_err(|error| self.unreadable(error))? else {
                         break;
                     };
+                    if self.session.is_idle() {
+                        // A cancel that came while nothing ran is over, and must not hit what begins now.
+                        self.key.forget();
+                    }
                     self.session.client(&frame, &mut self.out)?;
                 }
                 Next::Verdict => {
