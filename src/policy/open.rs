@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::identity::claims::{CAME, LOOKED_FOR};
 use crate::model::access::Access;
 use crate::model::name::DatabaseName;
 use crate::model::subject::Subject;
@@ -270,10 +271,16 @@ fn no_role_matched(policy: &Policy, ask: &Ask<'_>) -> Denial {
         .iter()
         .map(|g| format!("`{g}`"))
         .collect();
-    let mut came = if groups.is_empty() {
-        "no groups came".to_owned()
-    } else {
-        format!("groups {} came", groups.join(", "))
+    let named = |entry: &str| ask.subject.claims.get(entry);
+    let mut came = match (groups.is_empty(), named(LOOKED_FOR), named(CAME)) {
+        (true, Some(claim), Some(names)) => {
+            format!("the token has no group in the claim `{claim}`; its claims are {names}")
+        }
+        (true, ..) => "no groups came".to_owned(),
+        (false, Some(claim), _) => {
+            format!("groups {} came, by the claim `{claim}`", groups.join(", "))
+        }
+        (false, None, _) => format!("groups {} came", groups.join(", ")),
     };
     let claims: BTreeSet<&str> = here.iter().flat_map(|a| a.who.claim_names()).collect();
     for claim in claims {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::identity::claims::{CAME, LOOKED_FOR};
 use crate::model::access::Access;
 use crate::model::subject::{Subject, SubjectKind};
 use crate::model::time::Timestamp;
@@ -106,6 +107,31 @@ fn a_refusal_says_which_groups_were_looked_for_and_which_came() {
     let detail = denial.detail.unwrap();
     assert!(detail.contains("group `engineers`"), "{detail}");
     assert!(detail.contains("`strangers` came"), "{detail}");
+}
+
+#[test]
+fn a_refusal_says_which_claim_was_looked_for_and_which_came() {
+    let mut visit = visit(STARTER);
+    for (groups, expected) in [
+        (
+            &["strangers"][..],
+            "groups `strangers` came, by the claim `roles`",
+        ),
+        (
+            &[],
+            "the token has no group in the claim `roles`; its claims are email, groups, sub",
+        ),
+    ] {
+        visit.subject = person(groups);
+        let claims = &mut visit.subject.claims;
+        claims.insert(LOOKED_FOR.to_owned(), "roles".to_owned());
+        claims.insert(CAME.to_owned(), "email, groups, sub".to_owned());
+        let Opening::Refused(denial) = visit.open() else {
+            panic!("it must be refused");
+        };
+        let detail = denial.detail.unwrap();
+        assert!(detail.contains(expected), "{detail}");
+    }
 }
 
 #[test]
