@@ -94,7 +94,7 @@ pub fn subject(
         claims.insert(LOOKED_FOR.to_owned(), name.clone());
         claims.insert(CAME.to_owned(), said.names());
     }
-    let (id, kind, behalf) = match actor(verified)? {
+    let (id, kind, behalf) = match actor(&said, verified)? {
         None => (verified.id().clone(), kind, None),
         Some((id, behalf)) => {
             if &behalf == verified.id() {
@@ -123,6 +123,11 @@ struct Said<'a> {
 impl<'a> Said<'a> {
     fn find(&self, name: &str) -> Option<&'a Value> {
         find(self.token, name).or_else(|| find(self.userinfo?, name))
+    }
+
+    /// A claim by its very name, `null` too.
+    fn member(&self, name: &str) -> Option<&'a Value> {
+        self.token.get(name).or_else(|| self.userinfo?.get(name))
     }
 
     fn names(&self) -> String {
@@ -265,16 +270,16 @@ fn kept(name: &str, value: &Value) -> Result<String, Error> {
 ///
 /// `act` (RFC 8693): the token's subject is the person, the actor is in the claim. `on_behalf_of`: the token's
 /// subject acts, the person is in the claim. An actor must be of the token's own issuer, or one issuer could name
-/// another's subjects; for whom it acts is taken as it says, because that only ever takes rights away.
-fn actor(verified: &Verified) -> Result<Option<(SubjectId, SubjectId)>, Error> {
+/// another's subjects; for whom it acts is taken as it says, because that only ever takes rights away. A thin token may leave
+/// both to `userinfo`.
+fn actor(said: &Said<'_>, verified: &Verified) -> Result<Option<(SubjectId, SubjectId)>, Error> {
     let wrong = |name: &str, want| {
         Err(Error::Mapped {
             name: name.to_owned(),
             want,
         })
     };
-    let claims = verified.claims();
-    match (claims.get("act"), claims.get("on_behalf_of")) {
+    match (said.member("act"), said.member("on_behalf_of")) {
         (None, None) => Ok(None),
         (Some(_), Some(_)) => wrong("act", "absent where there is `on_behalf_of`"),
         (Some(act), None) => match named(act, verified) {

@@ -17,6 +17,11 @@ const people = {
   ada: { email: 'ada@corp.example', groups: ['engineers'] },
   rex: { email: 'rex@corp.example', groups: ['reviewers'] },
   ann: { email: 'ann@corp.example', groups: ['auditors'] },
+  eve: { email: 'eve@corp.example', groups: ['sales'] },
+  noa: { email: 'noa@corp.example' },
+  // Somebody acts for ada; and ada's own token was made for an agent.
+  bot: { email: 'bot@corp.example', groups: ['engineers'], on_behalf_of: 'ada' },
+  ada2: { email: 'ada2@corp.example', groups: ['engineers'], act: { sub: 'assistant' } },
 };
 
 // alg -> how its key is made
@@ -24,6 +29,7 @@ const kinds = {
   RS256: ['rsa', { modulusLength: 2048 }],
   PS256: ['rsa', { modulusLength: 2048 }],
   ES256: ['ec', { namedCurve: 'P-256' }],
+  ES384: ['ec', { namedCurve: 'P-384' }],
   EdDSA: ['ed25519', {}],
 };
 
@@ -73,7 +79,7 @@ function build(issuer, { keys, alg, thin }) {
       grant_types: ['authorization_code', 'refresh_token'],
       id_token_signed_response_alg: alg,
     }],
-    claims: { openid: ['sub'], email: ['email'], groups: ['groups'] },
+    claims: { openid: ['sub', 'act', 'on_behalf_of'], email: ['email'], groups: ['groups'] },
     scopes: ['openid', 'offline_access', 'email', 'groups'],
     conformIdTokenClaims: thin,
     enabledJWA: { idTokenSigningAlgValues: Object.keys(kinds) },

@@ -16,7 +16,7 @@ let someone;
 
 before(async () => {
   keys = {};
-  for (const alg of ['RS256', 'PS256', 'ES256', 'EdDSA']) keys[alg] = await provider.makeKey(alg);
+  for (const alg of ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA']) keys[alg] = await provider.makeKey(alg);
   issuer = await provider.start({ keys: Object.values(keys), alg: 'RS256', thin: true });
   // A token is renewed when it has less than 60 s left: this one is renewed with every command.
   dbgate = await site.start(issuer.issuer, { token: '61s' });
@@ -47,7 +47,7 @@ async function status(config_dir, env) {
 }
 
 test('a person signs in with every algorithm, with thick and with thin tokens', async () => {
-  for (const alg of ['RS256', 'PS256', 'ES256', 'EdDSA']) {
+  for (const alg of ['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA']) {
     for (const thin of [true, false]) {
       issuer.configure({ keys: Object.values(keys), alg, thin });
       const asked = issuer.hits('/me');
@@ -107,6 +107,49 @@ test('keys are rotated, at once and with overlap', async () => {
   assert.equal(after.code, 0, after.err);
   keys.RS256 = abrupt;
   issuer.configure({ keys: Object.values(keys), alg: 'RS256', thin: true });
+});
+
+test('who is in no group of the policy is told which claim was looked for, and which came', async () => {
+  for (const [name, expected] of [
+    ['eve', /groups `sales` came, by the claim `groups`/],
+    ['noa', /the token has no group in the claim `groups`; its claims are .*\bemail\b.*\bsub\b/],
+  ]) {
+    const config = fresh(name);
+    assert.equal((await login(config, name)).code, 0);
+    const result = await dbgate.run(['exec', dbgate.database, '-c', 'select 1'], { config_dir: config });
+    assert.equal(result.code, 3, result.err);
+    assert.match(result.err, /no role matched/);
+    assert.match(result.err, /looked for .*`engineers`/);
+    assert.match(result.err, expected);
+  }
+});
+
+test('who acts for somebody keeps both names, into the audit log', async () => {
+  for (const thin of [true, false]) {
+    issuer.configure({ keys: Object.values(keys), alg: 'RS256', thin });
+    for (const [name, id, behalf] of [['bot', 'bot', 'ada'], ['ada2', 'assistant', 'ada2']]) {
+      const config = fresh(`${name}-${thin}`);
+      assert.equal((await login(config, name)).code, 0);
+      const { json } = await status(config);
+      assert.equal(json.subject.kind, 'agent');
+      assert.equal(json.subject.sub, id);
+      assert.ok(json.subject.behalf.endsWith(`#${behalf}`), json.subject.behalf);
+      const words = ['exec', dbgate.database, '-c', `select '${name} ${thin}'`];
+      const result = await dbgate.run(words, { config_dir: config });
+      assert.equal(result.code, 0, result.err);
+    }
+  }
+  issuer.configure({ keys: Object.values(keys), alg: 'RS256', thin: true });
+  const auditor = fresh('auditor');
+  assert.equal((await login(auditor, 'ann')).code, 0);
+  const log = await dbgate.run(['audit', 'search', '-o', 'ndjson'], { config_dir: auditor });
+  assert.equal(log.code, 0, log.err);
+  const entries = log.out.trim().split('\n').map((line) => JSON.parse(line));
+  for (const [id, behalf] of [['bot', 'ada'], ['assistant', 'ada2']]) {
+    const theirs = entries.filter((entry) => JSON.stringify(entry).includes('statement')
+      && entry.subject?.sub === id && JSON.stringify(entry.subject.behalf ?? '').includes(`"${behalf}"`));
+    assert.ok(theirs.length >= 2, `${id} for ${behalf}: ${log.out.slice(0, 2000)}`);
+  }
 });
 
 test('whoever cancels in the browser is not signed in', async () => {
@@ -178,6 +221,42 @@ test('a token folder that is a link is refused before the browser', async () => 
   const result = await dbgate.run(['login', '--no-browser', '--token-store', 'file'], { config_dir: config });
   assert.equal(result.code, 7, result.err);
   assert.match(result.err, /it is a link/);
+});
+
+test('a port may be chosen, and the ID token may come in a file', async () => {
+  const config = fresh('chosen');
+  const { createServer } = await import('node:net');
+  const taken = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => taken.once('listening', resolve));
+  const { port } = taken.address();
+  await new Promise((resolve) => taken.close(resolve));
+  await someone.forget();
+  const result = await dbgate.run(['login', '--no-browser', '--token-store', 'file', '--port', `${port}`], {
+    config_dir: config,
+    opened: (url) => {
+      assert.equal(new URL(url).searchParams.get('redirect_uri'), `http://127.0.0.1:${port}/callback`);
+      return someone.signIn(url, 'ada');
+    },
+  });
+  assert.equal(result.code, 0, result.err);
+
+  // What a job brings: an ID token of the provider's, in a file and in the environment, without any login.
+  const [name] = (await readdir(join(config, 'tokens'))).filter((entry) => entry.startsWith('login-'));
+  const { refresh_token } = JSON.parse(await readFile(join(config, 'tokens', name), 'utf8'));
+  const body = new URLSearchParams({ grant_type: 'refresh_token', client_id: 'dbgate', refresh_token });
+  const { id_token: token } = await (await fetch(`${issuer.issuer}/token`, { method: 'POST', body })).json();
+  const file = join(config, 'token');
+  await writeFile(file, `${token}\n`, { mode: 0o600 });
+  for (const [words, env] of [
+    [['--id-token-file', file], {}],
+    [[], { DBGATE_ID_TOKEN_FILE: file }],
+    [[], { DBGATE_ID_TOKEN: token }],
+  ]) {
+    const answer = await dbgate.run(['status', '-o', 'json', ...words], { config_dir: fresh('nobody'), env });
+    assert.equal(answer.code, 0, answer.err);
+    assert.equal(JSON.parse(answer.out).subject.sub, 'ada');
+    assert.match(JSON.parse(answer.out).store, /the ID token came with the command/);
+  }
 });
 
 test('a port in use is told', async () => {

@@ -230,6 +230,12 @@ fn userinfo_fills_in_what_a_thin_token_leaves_out() {
     assert!(!claims::is_thin(&thick, &issuer()));
     let subject = claims::subject(&thick, &issuer(), Some(&info)).unwrap();
     assert_eq!(subject.groups.into_iter().collect::<Vec<_>>(), ["dev"]);
+
+    let info = json!({ "sub": "ada", "groups": ["dba"], "act": { "sub": "agent-7" } });
+    let info = UserInfo::parse(info.to_string().as_bytes(), &thin).unwrap();
+    let agent = claims::subject(&thin, &issuer(), Some(&info)).unwrap();
+    assert_eq!(agent.kind, SubjectKind::Agent);
+    assert_eq!(agent.behalf.unwrap().sub, "ada");
 }
 
 #[test]
