@@ -87,14 +87,19 @@ fn occupy(entered: Entered, state: &'static str) -> Occupied {
             "rows" => {
                 let sql =
                     "SELECT a.id, b.name FROM customers a, customers b, customers c, customers d";
-                let rows = client.query_raw(sql, Vec::<i32>::new()).await.unwrap();
-                let mut rows = std::pin::pin!(rows);
-                loop {
-                    match rows.next().await {
-                        Some(Ok(_)) => last = Instant::now(),
-                        Some(Err(error)) => break Err(error),
-                        None => break Ok(()),
+                match client.query_raw(sql, Vec::<i32>::new()).await {
+                    Ok(rows) => {
+                        let mut rows = std::pin::pin!(rows);
+                        loop {
+                            match rows.next().await {
+                                Some(Ok(_)) => last = Instant::now(),
+                                Some(Err(error)) => break Err(error),
+                                None => break Ok(()),
+                            }
+                        }
                     }
+                    // The end came before the first row.
+                    Err(error) => Err(error),
                 }
             }
             _ => Ok(()),

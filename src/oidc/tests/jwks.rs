@@ -20,21 +20,35 @@ fn cache(fake: &Fake, clock: &Arc<StillClock>) -> Cache {
 }
 
 #[tokio::test]
-async fn ten_thousand_unknown_keys_cause_one_look_up() {
+async fn a_hundred_thousand_unknown_keys_cause_one_look_up_and_hold_up_nobody() {
     let (fake, clock) = (Fake::start().await, StillClock::new());
     let cache = cache(&fake, &clock);
     cache.with_key("ed").await.unwrap();
     clock.advance(INTERVAL);
     let before = fake.hits(KEYS);
     let mut tasks = tokio::task::JoinSet::new();
-    for number in 0..10_000 {
-        let cache = cache.clone();
-        tasks.spawn(async move { cache.with_key(&format!("unknown-{number}")).await.is_err() });
+    let mut slowest = Duration::ZERO;
+    for number in 0..100_000 {
+        let unknown = cache.clone();
+        tasks.spawn(async move {
+            unknown
+                .with_key(&format!("unknown-{number}"))
+                .await
+                .is_err()
+        });
+        if number % 1000 == 0 {
+            // Somebody with a good key, in the middle of it.
+            #[expect(clippy::disallowed_methods, reason = "a test's patience is real time")]
+            let started = Instant::now();
+            cache.with_key("ed").await.unwrap();
+            slowest = slowest.max(started.elapsed());
+        }
     }
     while let Some(refused) = tasks.join_next().await {
         assert!(refused.unwrap());
     }
     assert_eq!(fake.hits(KEYS) - before, 1);
+    assert!(slowest < Duration::from_millis(500), "{slowest:?}");
     assert!(cache.with_key("ed").await.is_ok());
     clock.advance(INTERVAL);
     assert!(cache.with_key("unknown").await.is_err());

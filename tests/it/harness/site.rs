@@ -349,13 +349,26 @@ impl Engineer {
         self.ask(seconds).await.unwrap()
     }
 
+    /// Opens a session to read.
+    pub(crate) async fn grant_read(&self, seconds: u64) -> types::Granted {
+        self.ask_for("read", seconds).await.unwrap()
+    }
+
     /// Opens a session to write, if it is granted.
     pub(crate) async fn ask(&self, seconds: u64) -> Result<types::Granted, remote::broker::Error> {
+        self.ask_for("write", seconds).await
+    }
+
+    async fn ask_for(
+        &self,
+        access: &str,
+        seconds: u64,
+    ) -> Result<types::Granted, remote::broker::Error> {
         let ask = types::Ask {
             database: self.database().to_owned(),
             reason: Some("a test".to_owned()),
             duration_s: Some(seconds),
-            access: "write".to_owned(),
+            access: access.to_owned(),
             request: None,
         };
         let types::Opened::Granted(granted) = self.remote.open_session(&ask).await? else {
