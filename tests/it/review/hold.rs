@@ -332,6 +332,18 @@ async fn a_batch_of_the_extended_protocol_waits_as_a_query_does() {
     let (answers, mut peer): (Vec<peer::Message>, Peer) = answers.await.unwrap();
     assert_eq!(kinds(&answers), "2nCZ", "{answers:?}");
     assert_eq!(stage.noted("held", "changed").await, 4);
+    // The same refused: the batch fails there, and the connection goes on.
+    peer.send(&batch.concat()).unwrap();
+    assert_eq!(kinds(&peer.until(b'N')), "1N");
+    let id = stage.waiting().await.id;
+    let answers = tokio::task::spawn_blocking(move || (peer.until(b'Z'), peer));
+    let no = Decide {
+        reason: Some("no".to_owned()),
+        max_rows: None,
+    };
+    stage.reviewer.deny(&id, &no).await.unwrap();
+    let (answers, mut peer): (Vec<peer::Message>, Peer) = answers.await.unwrap();
+    assert_eq!(kinds(&answers), "EZ", "{answers:?}");
     assert_eq!(kinds(&peer.query("SELECT 1")), "TDCZ");
 }
 
