@@ -145,8 +145,12 @@ impl Place {
             {
                 view.clone()
             }
-            _ => {
-                let protection = Protection::resolve(&policy, &self.target.name, &catalog);
+            before => {
+                let database = &self.target.name;
+                let protection = match before {
+                    Some(view) => view.protection.again(&policy, database, &catalog),
+                    None => Protection::resolve(&policy, database, &catalog),
+                };
                 let view = View {
                     policy,
                     catalog,

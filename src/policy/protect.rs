@@ -22,6 +22,8 @@ pub struct Protection {
     columns: HashMap<ColumnId, Arc<Guard>>,
     relations: HashSet<u32>,
     unmatched: Vec<String>,
+    /// Which patterns of which entries fit a column, now or under the name it had before.
+    bound: HashMap<ColumnId, BTreeSet<(String, String)>>,
 }
 
 /// How one column is protected.
@@ -87,6 +89,13 @@ impl Protection {
     /// Finds the columns that the policy protects, and those of partitions and children by inheritance.
     #[must_use]
     pub fn resolve(policy: &Policy, database: &DatabaseName, catalog: &Catalog) -> Self {
+        Self::default().again(policy, database, catalog)
+    }
+
+    /// The same, after this one: a column that has another name now, or is in a table with another name, stays protected for as long
+    /// as the policy has the pattern that fitted it. Who has renamed it did not mean to show it.
+    #[must_use]
+    pub fn again(&self, policy: &Policy, database: &DatabaseName, catalog: &Catalog) -> Self {
         let entries: Vec<&Protect> = policy
             .protects()
             .iter()
@@ -103,6 +112,7 @@ impl Protection {
                 }
             }
         }
+        protection.bind(&self.bound, &entries, catalog);
         protection.hand_down(catalog);
         protection.hand_up(catalog);
         protection.relations = protection.columns.keys().map(|c| c.relation).collect();
@@ -172,6 +182,53 @@ impl Protection {
             None => guard,
         };
         self.columns.insert(id, Arc::new(guard));
+    }
+
+    /// Protects what was protected under another name, and remembers which pattern fits what.
+    fn bind(
+        &mut self,
+        before: &HashMap<ColumnId, BTreeSet<(String, String)>>,
+        entries: &[&Protect],
+        catalog: &Catalog,
+    ) {
+        let mut bound = before.clone();
+        bound.retain(|id, fitted| {
+            fitted.retain(|(name, pattern)| {
+                let has = |entry: &&&Protect| {
+                    entry.name == *name && entry.columns.iter().any(|p| p.to_string() == *pattern)
+                };
+                entries.iter().find(has).is_some_and(|entry| {
+                    let relation = catalog.relations.get(&id.relation);
+                    let column = relation.and_then(|relation| {
+                        let mut columns = relation.columns.iter();
+                        columns.find(|column| column.number == id.number)
+                    });
+                    let (Some(relation), Some(column)) = (relation, column) else {
+                        return false;
+                    };
+                    self.add(relation, column, Guard::of(entry, relation, column));
+                    true
+                })
+            });
+            !fitted.is_empty()
+        });
+        for relation in catalog.relations.values().filter(|r| !is_system(r)) {
+            for column in &relation.columns {
+                let id = ColumnId {
+                    relation: relation.oid,
+                    number: column.number,
+                };
+                for entry in entries {
+                    let fitting = entry.columns.iter();
+                    let fitting = fitting.filter(|p| p.matches(&relation.name, &column.name));
+                    for pattern in fitting {
+                        let fitted = bound.entry(id).or_default();
+                        fitted.insert((entry.name.clone(), pattern.to_string()));
+                    }
+                }
+            }
+        }
+        self.bound = bound;
     }
 
     /// What is protected in a table is protected in its partitions and children.

@@ -1,11 +1,14 @@
 //! Which columns are protected, from whom, and how strictly.
 
+use std::sync::Arc;
+
 use crate::model::name::ColumnId;
 use crate::model::subject::SubjectKind;
 use crate::policy::Guard;
 use crate::policy::decide::Decision;
 use crate::policy::tests::STARTER;
 use crate::policy::tests::shop::{Shop, person};
+use crate::sql::catalog::{Catalog, Relation};
 use crate::sql::lineage::How;
 
 const ALLOW: &str = "
@@ -184,4 +187,28 @@ fn values_do_not_flow_to_where_they_are_not_kept() {
     shop.check(
         "insert into payments (card) select card from payments_2024 => review review-payments",
     );
+}
+
+#[test]
+fn a_column_stays_protected_under_another_name() {
+    let shop = shop("[[protect]]\ncolumns = [\"public.customers.email\"]\nmask = \"redact\"\n");
+    let before = shop.catalog.relation("public", "customers").unwrap();
+    let id = ColumnId {
+        relation: before.oid,
+        number: before.column("email").unwrap().number,
+    };
+    let mut catalog = Catalog::clone(&shop.catalog);
+    let mut renamed = Relation::clone(before);
+    "people".clone_into(&mut renamed.name.name);
+    for column in &mut renamed.columns {
+        column.name += "_old";
+    }
+    catalog.relations.insert(renamed.oid, Arc::new(renamed));
+    let database = "prod".parse().unwrap();
+    let after = shop.protection.again(&shop.policy, &database, &catalog);
+    assert!(after.guard(id).is_some());
+    // A policy that no longer has the pattern lets it go.
+    let other = Shop::new(ALLOW);
+    let after = after.again(&other.policy, &database, &catalog);
+    assert!(after.guard(id).is_none());
 }
