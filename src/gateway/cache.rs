@@ -23,6 +23,7 @@ pub struct Key {
     types: Arc<[u32]>,
     path: String,
     written: Vec<u32>,
+    steered: bool,
 }
 
 /// The analyses of all connections.
@@ -61,6 +62,7 @@ impl Key {
             types: Arc::clone(types),
             path: scope.search_path.join("\0"),
             written: scope.written.iter().copied().collect(),
+            steered: scope.steered,
         })
     }
 }

@@ -153,13 +153,14 @@ pub const TOKEN_PREFIX: &str = "tok_";
 /// How many characters follow the prefix.
 pub const TOKEN_LENGTH: usize = 26;
 
-/// Whether the text has a form that only tokens have: the prefix (also in JSON), or a UUID of version 8.
+/// Whether the text has a form that only tokens have: the prefix (also somewhere inside), or a UUID of version 8.
 #[must_use]
 pub fn is_token(text: &str) -> bool {
+    let in_text = text.split(TOKEN_PREFIX).skip(1).any(|rest| {
+        let letters = rest.bytes().take_while(u8::is_ascii_alphanumeric);
+        letters.count() == TOKEN_LENGTH
+    });
     let text = text.trim_matches('"');
-    let in_text = text
-        .strip_prefix(TOKEN_PREFIX)
-        .is_some_and(|rest| rest.len() == TOKEN_LENGTH);
     let bare: String = text.chars().filter(|c| *c != '-').collect();
     let is_uuid = bare.len() == 32 && bare.bytes().all(|b| b.is_ascii_hexdigit());
     in_text || (is_uuid && bare.as_bytes().get(12) == Some(&b'8'))

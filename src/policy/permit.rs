@@ -36,6 +36,7 @@ pub struct Permit {
     pub(super) rule: String,
     pub(super) policy_hash: Arc<str>,
     pub(super) guarded: Guarded,
+    pub(super) concerns: bool,
     pub(super) probes: u32,
     pub(super) approval: Option<Approval>,
 }
@@ -102,6 +103,12 @@ impl Permit {
     #[must_use]
     pub const fn guarded(&self) -> Guarded {
         self.guarded
+    }
+
+    /// Whether anything in the database is protected from its subject, touched by it or not.
+    #[must_use]
+    pub const fn concerns(&self) -> bool {
+        self.concerns
     }
 
     /// How many comparisons of protected columns with given values it makes; they count against a budget.

@@ -37,10 +37,6 @@ pub struct Catalog {
 }
 
 /// A relation.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a column of `pg_class` of its own"
-)]
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Relation {
     /// `pg_class.oid`.
@@ -57,12 +53,60 @@ pub struct Relation {
     pub parents: Vec<u32>,
     /// `relrowsecurity`.
     pub row_security: bool,
-    /// Has user triggers or rules other than a view's own `_RETURN`.
-    pub has_triggers: bool,
+    /// Has rules other than a view's own `_RETURN`.
+    pub has_rules: bool,
+    /// Triggers, those apart by which the server keeps foreign keys.
+    #[serde(default)]
+    pub triggers: Vec<Trigger>,
+    /// What the server holds rows against.
+    #[serde(default)]
+    pub constraints: Vec<Constraint>,
     /// A digest of what those triggers and rules are and do.
     pub hooks: Option<String>,
     /// Children by inheritance or partitioning, direct ones.
     pub children: Vec<u32>,
+}
+
+/// A trigger.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Trigger {
+    /// `pg_proc.oid` of what it runs.
+    pub function: u32,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// `tgtype`: a bit each for what it fires at.
+    pub events: i16,
+}
+
+/// A condition on rows, over these columns.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Constraint {
+    /// Which condition.
+    pub kind: ConstraintKind,
+    /// `attnum`s.
+    pub columns: Vec<i16>,
+}
+
+/// Which condition it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ConstraintKind {
+    /// An expression is not false.
+    Check,
+    /// No two rows are equal in all of them; also by an index without a constraint.
+    Unique,
+    /// No two rows are in certain relations to each other.
+    Exclusion,
+    /// They are stored in another relation.
+    Foreign {
+        /// Which.
+        relation: u32,
+        /// `attnum`s there.
+        columns: Vec<i16>,
+        /// Rows here are changed or deleted when rows there are deleted.
+        by_delete: bool,
+        /// Rows here are changed when rows there are.
+        by_update: bool,
+    },
 }
 
 /// `pg_class.relkind`.

@@ -69,6 +69,9 @@ pub struct Facts {
     pub writers: u32,
     /// What it puts into stored columns as it is written, in the order of the statement.
     pub assigned: Vec<Assignment>,
+    /// All literals and parameters in it: what it computes is made of these.
+    #[serde(skip)]
+    pub literals: Vec<Written>,
     /// How the rows of a `COPY` look on the wire.
     pub copy: Option<CopyFormat>,
     /// What a prepared statement was prepared by: what its names mean may have changed when it is executed.
@@ -76,6 +79,9 @@ pub struct Facts {
     /// Whether it was read by what names of prepared statements or cursors mean on its connection (`EXECUTE`, `FETCH`).
     #[serde(skip)]
     pub named: bool,
+    /// Whether code runs with it that the database has of its own: triggers, policies of row security.
+    #[serde(skip)]
+    pub own_code: bool,
     /// The part that was not understood, if any.
     pub opaque: Option<Opaque>,
     /// What it does to the state of its connection.
@@ -347,6 +353,8 @@ pub enum Effect {
     Close(Option<String>),
     /// Settings that change how later statements are read may differ now (`SET search_path`, `set_config`, `RESET ALL`).
     Settings,
+    /// The planner is told which ways to take (`SET enable_hashagg`, `SET work_mem`); undone by a rollback.
+    Planner,
     /// `search_path` is this from now on, as a constant list; undone by a rollback.
     SearchPath {
         /// The schemas as written, `$user` included.

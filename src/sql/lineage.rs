@@ -111,6 +111,8 @@ pub struct Usage {
     pub how: How,
     /// Where, in bytes from the start of the query string; `None` inside views and the like.
     pub position: Option<usize>,
+    /// With how many values that are written out.
+    pub values: u32,
 }
 
 /// How a stored column is used, other than by being output as it is; serialized in kebab-case for policy.

@@ -24,6 +24,9 @@ pub struct Scope {
     pub temporary: Temporaries,
     /// Relations whose rows this session has written: a join with them is a guess, not a join of stored facts.
     pub written: BTreeSet<u32>,
+    /// Whether the session has told the planner which ways to take: rows may then come in the order of a column that is only
+    /// grouped by, joined or tested for NULL.
+    pub steered: bool,
     /// Functions that the policy vouches for, beyond those that the analysis proves harmless.
     pub trusted: BTreeSet<ObjectName>,
 }

@@ -7,7 +7,8 @@ use tokio_postgres::{Client, Row};
 
 use crate::model::name::ObjectName;
 use crate::sql::catalog::{
-    Catalog, Column, Function, Operator, Parts, Relation, RelationKind, Type,
+    Catalog, Column, Constraint, ConstraintKind, Function, Operator, Parts, Relation, RelationKind,
+    Trigger, Type,
 };
 use crate::upstream::Error;
 
@@ -69,6 +70,8 @@ async fn parts(client: &Client) -> Result<Parts, tokio_postgres::Error> {
         parts.relations.push(relation(&row)?);
     }
     attach_columns(client, &mut parts.relations).await?;
+    attach_triggers(client, &mut parts.relations).await?;
+    attach_constraints(client, &mut parts.relations).await?;
     for row in client.query(FUNCTIONS, &[]).await? {
         parts.functions.push(function(&row)?);
     }
@@ -92,10 +95,6 @@ async fn attach_columns(
 ) -> Result<(), tokio_postgres::Error> {
     relations.sort_by_key(|relation| relation.oid);
     for row in client.query(COLUMNS, &[]).await? {
-        let owner: u32 = row.try_get(0)?;
-        let Ok(index) = relations.binary_search_by_key(&owner, |relation| relation.oid) else {
-            continue;
-        };
         let column = Column {
             number: row.try_get(1)?,
             name: row.try_get(2)?,
@@ -104,8 +103,66 @@ async fn attach_columns(
             not_null: row.try_get(5)?,
             comment: row.try_get(6)?,
         };
-        if let Some(relation) = relations.get_mut(index) {
+        if let Some(relation) = of_row(&row, relations)? {
             relation.columns.push(column);
+        }
+    }
+    Ok(())
+}
+
+/// The relation whose number is first in a row. They are sorted by it.
+fn of_row<'r>(
+    row: &Row,
+    relations: &'r mut [Relation],
+) -> Result<Option<&'r mut Relation>, tokio_postgres::Error> {
+    let owner: u32 = row.try_get(0)?;
+    let found = relations.binary_search_by_key(&owner, |relation| relation.oid);
+    Ok(found.ok().and_then(|index| relations.get_mut(index)))
+}
+
+async fn attach_triggers(
+    client: &Client,
+    relations: &mut [Relation],
+) -> Result<(), tokio_postgres::Error> {
+    for row in client.query(TRIGGERS, &[]).await? {
+        let arguments: &[u8] = row.try_get(2)?;
+        // Each ends with a zero byte.
+        let arguments = arguments.split(|byte| *byte == 0);
+        let mut arguments: Vec<String> = arguments
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+            .collect();
+        arguments.pop();
+        let trigger = Trigger {
+            function: row.try_get(1)?,
+            arguments,
+            events: row.try_get(3)?,
+        };
+        if let Some(relation) = of_row(&row, relations)? {
+            relation.triggers.push(trigger);
+        }
+    }
+    Ok(())
+}
+
+async fn attach_constraints(
+    client: &Client,
+    relations: &mut [Relation],
+) -> Result<(), tokio_postgres::Error> {
+    for row in client.query(CONSTRAINTS, &[]).await? {
+        let kind = match letter(row.try_get(1)?) {
+            'c' => ConstraintKind::Check,
+            'x' => ConstraintKind::Exclusion,
+            'f' => ConstraintKind::Foreign {
+                relation: row.try_get(3)?,
+                columns: row.try_get::<_, Option<_>>(4)?.unwrap_or_default(),
+                by_delete: row.try_get(5)?,
+                by_update: row.try_get(6)?,
+            },
+            _ => ConstraintKind::Unique,
+        };
+        let columns = row.try_get::<_, Option<_>>(2)?.unwrap_or_default();
+        if let Some(relation) = of_row(&row, relations)? {
+            relation.constraints.push(Constraint { kind, columns });
         }
     }
     Ok(())
@@ -130,8 +187,10 @@ fn relation(row: &Row) -> Result<Relation, tokio_postgres::Error> {
         definition: row.try_get(4)?,
         parents: row.try_get(5)?,
         row_security: row.try_get(6)?,
-        has_triggers: row.try_get(7)?,
+        has_rules: row.try_get(7)?,
         children: row.try_get(8)?,
+        triggers: Vec::new(),
+        constraints: Vec::new(),
         hooks: row.try_get(9)?,
     })
 }
@@ -217,8 +276,7 @@ const RELATIONS: &str = "SELECT c.oid, n.nspname::pg_catalog.text, c.relname::pg
  CASE WHEN c.relkind IN ('v', 'm') AND c.oid >= 16384 THEN pg_catalog.pg_get_viewdef(c.oid) END,
  ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno),
  c.relrowsecurity,
- EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
-  OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
+ EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN'),
  ARRAY(SELECT i.inhrelid FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid ORDER BY i.inhrelid),
  (SELECT pg_catalog.md5(pg_catalog.string_agg(h.hook, '/' ORDER BY h.hook)) FROM (
   SELECT pg_catalog.concat_ws(' ', pg_catalog.pg_get_triggerdef(t.oid), t.tgenabled, p.prosrc)
@@ -237,6 +295,19 @@ const COLUMNS: &str = "SELECT a.attrelid, a.attnum, a.attname::pg_catalog.text, 
  WHERE a.attnum > 0 AND NOT a.attisdropped
  AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c') AND n.nspname OPERATOR(pg_catalog.!~) '^pg_(toast|temp_|toast_temp_)'
  ORDER BY a.attrelid, a.attnum";
+
+const TRIGGERS: &str = "SELECT t.tgrelid, t.tgfoid, t.tgargs, t.tgtype FROM pg_catalog.pg_trigger t
+ WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' ORDER BY t.tgrelid, t.tgname";
+
+// Unique are indexes, with or without a constraint; columns of their expressions are known by what they depend on.
+const CONSTRAINTS: &str = "SELECT k.conrelid, k.contype, k.conkey, k.confrelid, k.confkey,
+ k.confdeltype IN ('c', 'n', 'd'), k.confupdtype IN ('c', 'n', 'd')
+ FROM pg_catalog.pg_constraint k WHERE k.conrelid <> 0 AND k.contype IN ('c', 'x', 'f')
+ UNION ALL SELECT i.indrelid, 'u', ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum > 0
+  AND (a.attnum = ANY (i.indkey::pg_catalog.int2[]) OR EXISTS (SELECT FROM pg_catalog.pg_depend d
+   WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
+   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))),
+ 0, NULL, false, false FROM pg_catalog.pg_index i WHERE i.indisunique AND i.indrelid >= 16384";
 
 // Built in is what initdb made: its numbers are below 16384.
 const FUNCTIONS: &str = "SELECT p.oid, n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
@@ -276,4 +347,6 @@ const PROBE: &str = "SELECT pg_catalog.concat_ws('/',
  (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(g.xmin::pg_catalog.text::pg_catalog.int8)) FROM pg_catalog.pg_trigger g),
  (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(o.xmin::pg_catalog.text::pg_catalog.int8)) FROM pg_catalog.pg_operator o),
  (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(k.xmin::pg_catalog.text::pg_catalog.int8)) FROM pg_catalog.pg_cast k),
+ (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(q.xmin::pg_catalog.text::pg_catalog.int8)) FROM pg_catalog.pg_constraint q),
+ (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(x.xmin::pg_catalog.text::pg_catalog.int8)) FROM pg_catalog.pg_index x),
  (SELECT pg_catalog.concat_ws(',', pg_catalog.count(*), pg_catalog.sum(e.xmin::pg_catalog.text::pg_catalog.int8)) FROM pg_catalog.pg_description e))";

@@ -26,6 +26,8 @@ pub(crate) struct Look {
     pub(crate) search_path: Vec<String>,
     /// Its temporary relations.
     pub(crate) temporary: Temporaries,
+    /// Whether the session has set what the planner goes by.
+    pub(crate) steered: bool,
     /// Its time limits, as the server shows them.
     pub(crate) limits: Vec<(&'static str, String)>,
 }
@@ -44,7 +46,7 @@ session_user::pg_catalog.text, \
 COALESCE((SELECT pg_catalog.json_agg(pg_catalog.json_build_object(\
 'oid', c.oid::pg_catalog.int8, 'name', c.relname, 'kind', c.relkind, \
 'definition', CASE WHEN c.relkind OPERATOR(pg_catalog.=) 'v' THEN pg_catalog.pg_get_viewdef(c.oid) END, \
-'row_security', c.relrowsecurity, 'has_triggers', c.relhastriggers, \
+'row_security', c.relrowsecurity, \
 'parents', (SELECT pg_catalog.json_agg(i.inhparent::pg_catalog.int8) FROM pg_catalog.pg_inherits i \
 WHERE i.inhrelid OPERATOR(pg_catalog.=) c.oid), \
 'columns', (SELECT pg_catalog.json_agg(pg_catalog.json_build_object(\
@@ -57,6 +59,9 @@ AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped))) \
 FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema() \
 AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','p','v','m','f','S','c']::pg_catalog.\"char\"[])), \
 '[]'::pg_catalog.json)::pg_catalog.text, \
+EXISTS (SELECT FROM pg_catalog.pg_settings s WHERE s.source OPERATOR(pg_catalog.=) ANY (ARRAY['client', 'session']::pg_catalog.text[]) \
+AND (s.category OPERATOR(pg_catalog.~) '^Query Tuning' \
+OR s.name OPERATOR(pg_catalog.=) ANY (ARRAY['work_mem', 'hash_mem_multiplier']::pg_catalog.text[]))), \
 pg_catalog.current_setting('statement_timeout', true), pg_catalog.current_setting('lock_timeout', true), \
 pg_catalog.current_setting('idle_in_transaction_session_timeout', true), \
 pg_catalog.current_setting('idle_session_timeout', true)";
@@ -102,6 +107,7 @@ pub(crate) fn read(row: &DataRow<'_>) -> Option<Look> {
     let search_path = split(values.next()??)?;
     let session_user = values.next()??;
     let relations: Vec<Row> = serde_json::from_str(values.next()??).ok()?;
+    let steered = values.next()?? == "t";
     let limits = LIMITED.into_iter().zip(values);
     let limits = limits.filter_map(|(name, value)| Some((name, value?.to_owned())));
     let limits = limits.collect();
@@ -113,6 +119,7 @@ pub(crate) fn read(row: &DataRow<'_>) -> Option<Look> {
         user: user.to_owned(),
         search_path,
         temporary: Temporaries(relations.collect::<BTreeMap<_, _>>()),
+        steered,
         limits,
     })
 }
@@ -159,17 +166,12 @@ fn first(text: &str) -> Option<(String, &str)> {
 }
 
 #[derive(Deserialize)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "a row as the server sends it"
-)]
 struct Row {
     oid: u32,
     name: String,
     kind: char,
     definition: Option<String>,
     row_security: bool,
-    has_triggers: bool,
     parents: Option<Vec<u32>>,
     columns: Option<Vec<Attribute>>,
 }
@@ -213,7 +215,9 @@ impl Row {
             parents: self.parents.unwrap_or_default(),
             children: Vec::new(),
             row_security: self.row_security,
-            has_triggers: self.has_triggers,
+            has_rules: false,
+            triggers: Vec::new(),
+            constraints: Vec::new(),
             hooks: None,
         }
     }

@@ -440,7 +440,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 let look: Look = look
                     .ok_or_else(|| End::from(session::Error::Upstream("no row about its state")))?;
                 let state = self.session.state_mut();
-                state.renew(look.user, look.search_path, look.temporary);
+                state.renew(look.user, look.search_path, look.temporary, look.steered);
                 self.tighten(&look.limits).await.map_err(Stop::from)
             }
             Ok(Err(end)) => Err(end.into()),

@@ -143,6 +143,7 @@ impl Session {
                 if run.is_guarded() {
                     self.state.guard();
                 }
+                self.listen(&run, &pending.frame);
                 self.prepare_again(statement, run.facts(), out);
                 let run = self.runs.add(run);
                 let described = false;

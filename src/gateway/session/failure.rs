@@ -1,12 +1,16 @@
-//! When something fails: the upstream reports an error, or we stop what it is doing.
+//! When something fails: the upstream reports an error, or we stop what it is doing. And what it reports by the side.
 
 use crate::gateway::reply;
+use crate::gateway::session::answer::is_broken;
 use crate::gateway::session::ledger::{Entry, Owed};
 use crate::gateway::session::names::{Ended, Portal, Undo};
-use crate::gateway::session::run::{Outcome, RunId};
+use crate::gateway::session::run::{Outcome, Run, RunId};
 use crate::gateway::session::simple::POISON;
 use crate::gateway::session::{Error, Mode, Outbox, Session, Via, Voice, send};
+use crate::sql::footprint::{Hazard, Kind};
+use crate::wire::backend;
 use crate::wire::error::{Fields, Severity};
+use crate::wire::frame::Frame;
 use crate::wire::frontend::Message;
 
 impl Session {
@@ -208,6 +212,75 @@ impl Session {
             Portal::Refused(_) | Portal::Cursor => None,
         }
     }
+
+    /// What goes by the side: notices, notifications, settings.
+    pub(super) fn aside(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+        match backend::Message::decode(frame).map_err(Error::UpstreamWire)? {
+            backend::Message::NoticeResponse(fields) => {
+                let fields = self.guarded_report(fields);
+                reply::write_notice(&fields, &mut out.client);
+                let now = self.now;
+                if let Some(id) = self.current() {
+                    self.runs
+                        .keeping(id, |run| run.noticed(now, &fields.message));
+                }
+            }
+            backend::Message::ParameterStatus { name, value } => {
+                if is_broken(name, value) {
+                    return Err(Error::Pinned(name.to_owned()));
+                }
+                out.client.extend_from_slice(frame.bytes());
+            }
+            backend::Message::NotificationResponse {
+                pid,
+                channel,
+                payload,
+            } => {
+                let payload = if self.state.may_hear(payload) {
+                    payload
+                } else {
+                    UNHEARD
+                };
+                let told = backend::Message::NotificationResponse {
+                    pid,
+                    channel,
+                    payload,
+                };
+                reply::write(&told, &mut out.client);
+            }
+            _ => out.client.extend_from_slice(frame.bytes()),
+        }
+        Ok(())
+    }
+
+    /// A statement that listens or notifies is about to be sent: what others say from then on may be anything.
+    pub(super) fn listen(&mut self, run: &Run, frame: &Frame) {
+        let permit = run.intent().permit();
+        if !permit.concerns() {
+            return;
+        }
+        if run.facts().kind == Kind::Listen {
+            self.state.listens();
+        }
+        if run.facts().hazards.contains(&Hazard::Notification) {
+            let text = permit.statement().text().as_bytes();
+            self.state.says([text, frame.bytes()].concat());
+        }
+    }
+
+    /// A report of the upstream's as the client may see it.
+    pub(super) fn guarded_report(&self, fields: Fields) -> Fields {
+        let run = self.current().and_then(|id| self.runs.get(id));
+        let near = match run {
+            Some(run) => run.is_guarded() || (self.state.is_guarded() && is_end(run.facts().kind)),
+            None => self.state.is_guarded(),
+        };
+        if near {
+            reply::scrubbed(&fields)
+        } else {
+            reply::clipped(fields)
+        }
+    }
 }
 
 /// The upstream does not know a name that a statement was permitted with: the catalog is older than the database.
@@ -216,4 +289,12 @@ fn is_unknown_name(fields: &Fields) -> bool {
         fields.code.to_string().as_str(),
         "42P01" | "42703" | "42883" | "42704" | "3F000"
     )
+}
+
+/// What stands for what another session, or a trigger, says in a notification.
+const UNHEARD: &str = "***";
+
+/// Statements at which errors of earlier ones can come up: deferred constraints.
+const fn is_end(kind: Kind) -> bool {
+    matches!(kind, Kind::Transaction | Kind::Set)
 }

@@ -48,6 +48,7 @@ impl Session {
                     if run.is_guarded() {
                         self.state.guard();
                     }
+                    self.listen(&run, &pending.frame);
                     self.state
                         .sending(run.facts(), self.names.has_named_portals());
                     ids.push_back(self.runs.add(run));

@@ -3,7 +3,7 @@
 //! What cannot be followed from here (a function may set the search path, a rollback sets it back) makes the state *stale*: the driver
 //! asks the upstream before the next decision.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::model::name::ObjectName;
@@ -22,6 +22,7 @@ pub struct State {
     definitions: Definitions,
     flight: Flight,
     guarded: Guard,
+    hearing: Hearing,
     /// Goes up whenever names may mean something else.
     generation: u64,
 }
@@ -53,6 +54,18 @@ enum Guard {
     Near,
 }
 
+/// Whether notifications may be heard as they are.
+#[derive(Debug)]
+enum Hearing {
+    /// Nothing is protected, or nothing listened to.
+    Free,
+    /// They may carry protected values: only what was said here lately is passed on as it is.
+    Careful(VecDeque<Box<[u8]>>),
+}
+
+/// As much of what was said on a connection is remembered.
+const MOST_SAID: usize = 32;
+
 /// Whether the catalog that everybody sees is what this connection sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Definitions {
@@ -75,6 +88,7 @@ impl State {
             definitions: Definitions::Known,
             flight: Flight::Harmless,
             guarded: Guard::Clear,
+            hearing: Hearing::Free,
             generation: 0,
         }
     }
@@ -98,8 +112,18 @@ impl State {
     }
 
     /// The upstream has told role, search path and temporary relations.
-    pub fn renew(&mut self, user: String, search_path: Vec<String>, temporary: Temporaries) {
+    pub fn renew(
+        &mut self,
+        user: String,
+        search_path: Vec<String>,
+        temporary: Temporaries,
+        steered: bool,
+    ) {
         let scope = &mut self.scope;
+        if scope.steered != steered {
+            self.generation += 1;
+        }
+        scope.steered = steered;
         if scope.user != user || scope.search_path != search_path || scope.temporary != temporary {
             self.generation += 1;
         }
@@ -158,6 +182,38 @@ impl State {
         self.guarded = Guard::Near;
     }
 
+    /// Somebody from whom something is protected listens to notifications.
+    pub(super) fn listens(&mut self) {
+        if matches!(self.hearing, Hearing::Free) {
+            self.hearing = Hearing::Careful(VecDeque::new());
+        }
+    }
+
+    /// A statement that notifies is about to be sent.
+    pub(super) fn says(&mut self, bytes: Vec<u8>) {
+        self.listens();
+        if let Hearing::Careful(said) = &mut self.hearing {
+            if said.len() >= MOST_SAID {
+                said.pop_front();
+            }
+            said.push_back(bytes.into());
+        }
+    }
+
+    /// Whether a payload may be passed on as it is: each time that it was said, once.
+    pub(super) fn may_hear(&mut self, payload: &str) -> bool {
+        let Hearing::Careful(said) = &mut self.hearing else {
+            return true;
+        };
+        if payload.is_empty() {
+            return true;
+        }
+        let payload = payload.as_bytes();
+        let contains = |bytes: &[u8]| bytes.windows(payload.len()).any(|part| part == payload);
+        let at = said.iter().position(|bytes| contains(bytes));
+        at.is_some_and(|at| said.remove(at).is_some())
+    }
+
     /// A statement is about to be executed. `portals`: whether there are any with a name, which the end of the transaction takes along.
     pub(super) fn sending(&mut self, facts: &Facts, portals: bool) {
         self.scope
@@ -185,6 +241,7 @@ impl State {
             | Effect::Declare { .. }
             | Effect::Close(_)
             | Effect::Settings
+            | Effect::Planner
             | Effect::SearchPath { .. }
             | Effect::TimeLimit { .. }
             | Effect::Temporary(_)
@@ -209,6 +266,7 @@ impl State {
             | Effect::Close(_) => {}
             Effect::Commit | Effect::Rollback | Effect::RollbackTo(_) => self.rewind(),
             Effect::Settings
+            | Effect::Planner
             | Effect::SearchPath { .. }
             | Effect::Temporary(_)
             | Effect::Discard => self.touch(),

@@ -104,6 +104,7 @@ impl World {
             "lease".to_owned(),
             vec!["public".to_owned()],
             Default::default(),
+            false,
         );
         Self {
             session,
@@ -213,6 +214,7 @@ impl World {
             "lease".to_owned(),
             vec!["public".to_owned()],
             Default::default(),
+            false,
         );
         self.session.state_mut().refreshed();
         let analyzed = match judge::analyze(&ask.purpose, self.session.state(), catalog) {
@@ -341,7 +343,9 @@ fn catalog() -> Catalog {
         definition: None,
         parents: Vec::new(),
         row_security: false,
-        has_triggers: false,
+        has_rules: false,
+        triggers: Vec::new(),
+        constraints: Vec::new(),
         hooks: None,
         children: Default::default(),
     };

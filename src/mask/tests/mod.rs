@@ -65,7 +65,9 @@ fn catalog() -> Catalog {
         parents: Vec::new(),
         children: Vec::new(),
         row_security: false,
-        has_triggers: false,
+        has_rules: false,
+        triggers: Vec::new(),
+        constraints: Vec::new(),
         hooks: None,
     };
     Catalog {
@@ -100,6 +102,8 @@ fn facts(origins: Vec<Origin>) -> Facts {
         copy: None,
         source: None,
         named: false,
+        own_code: false,
+        literals: Vec::new(),
         usages: Vec::new(),
         flows: Vec::new(),
         hazards: BTreeSet::new(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::name::ColumnId;
+use crate::policy::binding::Parameter;
 use crate::policy::decide::{Question, words};
 use crate::policy::denial::by;
 use crate::policy::obligation::Mask;
@@ -10,6 +11,7 @@ use crate::policy::permit::Guarded;
 use crate::policy::{Denial, Guard, Reason};
 use crate::sql::footprint::{Facts, Hazard, Kind};
 use crate::sql::lineage::{Flow, How, Origin, Output, Sink, Usage};
+use crate::wire::row::Format;
 
 /// What was found.
 pub(super) struct Check {
@@ -247,15 +249,40 @@ fn copied_in(question: &Question<'_>, facts: &Facts) -> Option<Denial> {
     )
 }
 
-/// Comparisons that answer a guess. A list of values counts as one here; what it supplies is counted by `sql`.
+/// Comparisons that answer a guess: one for each value that is written out or bound.
 fn probes(question: &Question<'_>, facts: &Facts) -> u32 {
     let count = facts
         .usages
         .iter()
         .filter(|usage| matches!(usage.how, How::Equality | How::SuppliedJoin))
         .filter(|usage| guard(question, usage.column).is_some())
-        .count();
+        .fold(0, |count: u32, usage| count.saturating_add(usage.values));
+    if count == 0 {
+        return 0;
+    }
+    let arrays = question.parameters.iter();
+    arrays
+        .map(|parameter| elements(question, parameter).saturating_sub(1))
+        .fold(count, u32::saturating_add)
+}
+
+/// How many values a parameter holds: those of an array, at most; 1 for anything else.
+fn elements(question: &Question<'_>, parameter: &Parameter<'_>) -> u32 {
+    let bytes = parameter.value.unwrap_or_default();
+    let count = match parameter.format {
+        Format::Text if bytes.first() == Some(&b'{') => {
+            bytes.iter().filter(|byte| **byte == b',').count() + 1
+        }
+        // Each element has its length in front.
+        Format::Binary if is_array(question, parameter.type_oid) => bytes.len() / 4,
+        Format::Text | Format::Binary => 1,
+    };
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+fn is_array(question: &Question<'_>, type_oid: u32) -> bool {
+    let found = question.catalog.types.get(&type_oid);
+    type_oid == 0 || found.is_none_or(|found| found.element != 0)
 }
 
 fn guarded(question: &Question<'_>, facts: &Facts) -> Guarded {
@@ -270,7 +297,8 @@ fn guarded(question: &Question<'_>, facts: &Facts) -> Guarded {
         .iter()
         .chain(&footprint.writes)
         .any(|column| guard(question, *column).is_some());
-    if touches || uses || facts.opaque.is_some() {
+    // What the database's own code reports may be anything.
+    if touches || uses || facts.own_code || facts.opaque.is_some() {
         Guarded::Yes
     } else {
         Guarded::No

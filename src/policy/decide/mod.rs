@@ -143,6 +143,7 @@ pub fn decide(question: &Question<'_>, analyzed: Analyzed) -> Decision {
         rule: judgement.rule.unwrap_or_default().to_owned(),
         policy_hash: Arc::from(question.policy.hash()),
         guarded: judgement.guarded,
+        concerns: question.protection.concerns(question.subject),
         probes: judgement.probes,
         approval,
     }))
@@ -359,6 +360,7 @@ fn kinds(facts: &Facts) -> BTreeSet<Kind> {
         | On::Deallocate(_)
         | On::Close(_)
         | On::Settings
+        | On::Planner
         | On::SearchPath { .. }
         | On::TimeLimit { .. }
         | On::Temporary(_)

@@ -14,18 +14,28 @@ pub(super) fn check(question: &Question<'_>, facts: &Facts, unbound: Unbound) ->
     facts.assigned.iter().find_map(|assignment| {
         let column = assignment.column;
         let guard = question.protection.guard_for(column, question.subject)?;
-        let is_mask_again = match &assignment.value {
+        let is_mask_again = |value: &Written| match value {
             Written::Text(text) => is_mask(question, guard, column, text),
             Written::Parameter(number) => match bound(question, *number) {
                 Some(parameter) => comes_back(question, guard, column, parameter),
                 None => unbound == Unbound::Refused,
             },
-            // NULL and defaults are never masks; what is read or computed is a flow and judged there.
+            // NULL and defaults are never masks.
             Written::Null | Written::Default | Written::Other => false,
         };
-        is_mask_again.then(|| refuse(guard))
+        let comes_back = match &assignment.value {
+            // What is read is a flow and judged there; what is computed is made of the statement's literals.
+            Written::Other => {
+                facts.literals.len() >= MOST || facts.literals.iter().any(is_mask_again)
+            }
+            value => is_mask_again(value),
+        };
+        comes_back.then(|| refuse(guard))
     })
 }
+
+/// As many literals are listed; whether one of the rest is a mask is not known.
+const MOST: usize = 4_096;
 
 fn bound<'a>(question: &Question<'a>, number: u32) -> Option<&'a Parameter<'a>> {
     let index = usize::try_from(number).ok()?.checked_sub(1)?;

@@ -59,7 +59,9 @@ pub(super) fn catalog() -> Catalog {
             definition: None,
             parents: Vec::new(),
             row_security: false,
-            has_triggers: false,
+            has_rules: false,
+            triggers: Vec::new(),
+            constraints: Vec::new(),
             hooks: None,
             children: Vec::new(),
         });

@@ -1,6 +1,6 @@
 //! What is carried through the analysis of one statement: what was found so far, and the limits.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use crate::model::name::{ColumnId, ObjectName};
@@ -8,7 +8,7 @@ use crate::sql::analyze::expression::value::{Field, Value};
 use crate::sql::catalog::{Catalog, RelationKind};
 use crate::sql::error::Error;
 use crate::sql::footprint::{
-    Assignment, CopyFormat, Failure, Footprint, Hazard, Kind, Opaque, Source,
+    Assignment, CopyFormat, Failure, Footprint, Hazard, Kind, Opaque, Source, Written,
 };
 use crate::sql::lineage::{Flow, How, Origin, Sink, Usage};
 use crate::sql::scope::Scope;
@@ -36,6 +36,10 @@ pub(in crate::sql) struct Analyzer<'a> {
     pub(in crate::sql) place: Place,
     /// Above 0, usages and reads are not noted: what a view computes counts where it is used.
     pub(in crate::sql) quiet: u32,
+    /// With how many values a use is made.
+    times: u32,
+    /// What would have been noted.
+    pub(in crate::sql) overheard: BTreeSet<(ColumnId, How)>,
     /// Columns of relations that were looked at.
     pub(in crate::sql) relations: HashMap<u32, Rc<Vec<Field>>>,
     /// Views and functions whose definition is being read, against cycles.
@@ -76,6 +80,12 @@ pub(in crate::sql) struct Found {
     pub(in crate::sql) copy: Option<CopyFormat>,
     pub(in crate::sql) source: Option<Source>,
     pub(in crate::sql) named: bool,
+    pub(in crate::sql) own_code: bool,
+    pub(in crate::sql) literals: Vec<Written>,
+    /// Columns of rows that are changed.
+    pub(in crate::sql) updated: BTreeSet<ColumnId>,
+    /// Columns of new rows, with how many rows are written out at most.
+    pub(in crate::sql) inserted: BTreeMap<ColumnId, u32>,
 }
 
 impl Found {
@@ -101,6 +111,8 @@ impl<'a> Analyzer<'a> {
             found: Found::default(),
             place: Place::Statement,
             quiet: 0,
+            times: 1,
+            overheard: BTreeSet::new(),
             relations: HashMap::new(),
             open: Vec::new(),
             bodies: HashMap::new(),
@@ -162,7 +174,24 @@ impl<'a> Analyzer<'a> {
 
     /// Notes that stored columns are used.
     pub(in crate::sql) fn usage(&mut self, origin: &Origin, how: How, location: i32) {
+        if self.scope.steered && matches!(how, How::NullTest | How::Grouping | How::Join) {
+            self.usages(origin, How::Ordering, location, 1);
+        }
+        self.usages(origin, how, location, self.times);
+    }
+
+    /// Notes uses as made with that many values.
+    pub(in crate::sql) fn times(&mut self, times: u32, work: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.times, times);
+        work(self);
+        self.times = before;
+    }
+
+    /// Notes that stored columns are used with that many values.
+    pub(in crate::sql) fn usages(&mut self, origin: &Origin, how: How, location: i32, values: u32) {
         if self.quiet > 0 {
+            let columns = origin.columns().map(|column| (column, how));
+            self.overheard.extend(columns);
             return;
         }
         let position = self.position(location);
@@ -171,7 +200,18 @@ impl<'a> Analyzer<'a> {
                 column,
                 how,
                 position,
+                values,
             });
+        }
+    }
+
+    /// Notes what it takes to know a value that a definition computes: it counts where the value is used.
+    pub(in crate::sql) fn take(&mut self, value: &Value) {
+        for (column, how) in value.uses.iter().flat_map(|uses| uses.iter()) {
+            self.usage(&Origin::plain(*column), *how, -1);
+        }
+        for field in value.row.iter().flat_map(|fields| fields.iter()) {
+            self.take(&field.value);
         }
     }
 
@@ -213,6 +253,11 @@ impl<'a> Analyzer<'a> {
 
     /// Notes that something is created, altered or dropped.
     pub(in crate::sql) fn define(&mut self, what: &str, name: ObjectName) {
+        // Of what is temporary only relations are followed.
+        let followed = matches!(what, "table" | "view" | "sequence" | "relation" | "index");
+        if name.schema.starts_with("pg_temp") && !followed {
+            self.opaque(format!("a temporary {what}"), -1);
+        }
         self.found.footprint.defines.insert((what.to_owned(), name));
     }
 

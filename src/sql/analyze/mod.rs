@@ -4,6 +4,7 @@
 
 mod context;
 mod expression;
+mod hook;
 mod query;
 mod statement;
 
@@ -109,6 +110,7 @@ impl Sequence {
             "a statement that depends on an earlier one in the same string; send them one by one";
         match &facts.effect {
             Effect::None | Effect::Begin | Effect::Commit | Effect::TimeLimit { .. } => {}
+            Effect::Planner => self.scope.steered = true,
             Effect::Prepare { name, inner } => {
                 self.scope.prepared.insert(name.clone(), Arc::clone(inner));
             }
@@ -144,7 +146,9 @@ impl Sequence {
 
 impl Analyzer<'_> {
     /// What was found, put together.
-    fn into_facts(self, outcome: Outcome) -> Facts {
+    fn into_facts(mut self, outcome: Outcome) -> Facts {
+        self.follow_writes(outcome.kind);
+        self.temporary_creation(outcome.kind);
         let settings = self.found.settings && outcome.effect == Effect::None;
         Facts {
             kind: outcome.kind,
@@ -164,9 +168,11 @@ impl Analyzer<'_> {
             parts: self.found.parts,
             writers: self.found.writers,
             assigned: self.found.assigned,
+            literals: self.found.literals,
             copy: self.found.copy,
             source: self.found.source,
             named: self.found.named,
+            own_code: self.found.own_code,
             opaque: self.found.opaque,
             effect: if settings {
                 Effect::Settings
@@ -201,9 +207,11 @@ fn empty() -> Facts {
         parts: std::collections::BTreeSet::new(),
         writers: 0,
         assigned: Vec::new(),
+        literals: Vec::new(),
         copy: None,
         source: None,
         named: false,
+        own_code: false,
         opaque: None,
         effect: Effect::None,
     }

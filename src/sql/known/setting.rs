@@ -52,6 +52,25 @@ pub(in crate::sql) fn changes_reading(name: &str) -> bool {
     name.eq_ignore_ascii_case("search_path")
 }
 
+/// Whether a setting tells the planner which ways to take.
+pub(in crate::sql) fn steers(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("enable_")
+        || name.ends_with("_cost")
+        || name.starts_with("geqo")
+        || matches!(
+            name.as_str(),
+            "work_mem"
+                | "hash_mem_multiplier"
+                | "effective_cache_size"
+                | "cursor_tuple_fraction"
+                | "from_collapse_limit"
+                | "join_collapse_limit"
+                | "plan_cache_mode"
+                | "constraint_exclusion"
+        )
+}
+
 /// Whether a setting limits how long something may take.
 pub(in crate::sql) fn is_time_limit(name: &str) -> bool {
     matches!(

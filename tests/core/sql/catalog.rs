@@ -98,7 +98,9 @@ fn relation(kind: &str, rest: &str, definition: Option<String>, parts: &Parts) -
         definition,
         parents: Vec::new(),
         row_security: false,
-        has_triggers: false,
+        has_rules: false,
+        triggers: Vec::new(),
+        constraints: Vec::new(),
         hooks: None,
         children: Vec::new(),
     }

@@ -55,6 +55,7 @@ impl Session {
             Effect::None
             | Effect::Begin
             | Effect::Settings
+            | Effect::Planner
             | Effect::SearchPath { .. }
             | Effect::TimeLimit { .. }
             | Effect::Temporary(_)

@@ -14,7 +14,6 @@ use crate::gateway::session::run::{Outcome, Room, RunId};
 use crate::gateway::session::{Act, Error, Mode, Outbox, Pipeline, Session, Via, Voice};
 use crate::sql::footprint::Kind;
 use crate::wire::backend::{Message, TransactionStatus, kind};
-use crate::wire::error::Fields;
 use crate::wire::frame::{self, Frame};
 
 impl Session {
@@ -480,43 +479,6 @@ impl Session {
         Ok(())
     }
 
-    /// What goes by the side: notices, notifications, settings.
-    fn aside(&mut self, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
-        match Message::decode(frame).map_err(Error::UpstreamWire)? {
-            Message::NoticeResponse(fields) => {
-                let fields = self.guarded_report(fields);
-                reply::write_notice(&fields, &mut out.client);
-                let now = self.now;
-                if let Some(id) = self.current() {
-                    self.runs
-                        .keeping(id, |run| run.noticed(now, &fields.message));
-                }
-            }
-            Message::ParameterStatus { name, value } => {
-                if is_broken(name, value) {
-                    return Err(Error::Pinned(name.to_owned()));
-                }
-                out.client.extend_from_slice(frame.bytes());
-            }
-            _ => out.client.extend_from_slice(frame.bytes()),
-        }
-        Ok(())
-    }
-
-    /// A report of the upstream's as the client may see it.
-    pub(super) fn guarded_report(&self, fields: Fields) -> Fields {
-        let run = self.current().and_then(|id| self.runs.get(id));
-        let near = match run {
-            Some(run) => run.is_guarded() || (self.state.is_guarded() && is_end(run.facts().kind)),
-            None => self.state.is_guarded(),
-        };
-        if near {
-            reply::scrubbed(&fields)
-        } else {
-            reply::clipped(fields)
-        }
-    }
-
     /// Lets go of what waited for the upstream's silence, and says what is ours to say.
     pub(super) fn settle(&mut self, out: &mut Outbox) {
         while let Some(Owed::Local(_)) = self.ledger.front() {
@@ -540,11 +502,6 @@ impl Session {
             self.refuse(*refusal, Via::Pipeline, out);
         }
     }
-}
-
-/// Statements at which errors of earlier ones can come up: deferred constraints.
-const fn is_end(kind: Kind) -> bool {
-    matches!(kind, Kind::Transaction | Kind::Set)
 }
 
 /// Whether a setting that the guard relies on has another value than it was given.

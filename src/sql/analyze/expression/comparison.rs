@@ -37,6 +37,11 @@ impl Analyzer<'_> {
         right: &Value,
         location: i32,
     ) {
+        let comparison = match comparison {
+            // What is equal by a collation or operator of the session's own may be anything.
+            Comparison::Equal if left.odd || right.odd => Comparison::Pattern,
+            other => other,
+        };
         if let (Some(one), Some(other)) = (row_fields(left), row_fields(right)) {
             if one.len() == other.len() {
                 for (one, other) in one.iter().zip(other) {
@@ -54,7 +59,12 @@ impl Analyzer<'_> {
 
     /// Notes an equality.
     pub(in crate::sql) fn compare_equal(&mut self, left: &Value, right: &Value, location: i32) {
-        self.compare(Comparison::Equal, left, right, location);
+        let comparison = if self.is_defined_here(None, "=") {
+            Comparison::Pattern
+        } else {
+            Comparison::Equal
+        };
+        self.compare(comparison, left, right, location);
     }
 
     fn side(&mut self, comparison: Comparison, side: &Value, other: &Value, location: i32) {

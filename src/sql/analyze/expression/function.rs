@@ -151,6 +151,9 @@ impl Analyzer<'_> {
         self.found.flows.extend(found.flows);
         self.found.hazards.extend(found.hazards);
         self.found.assigned.extend(found.assigned);
+        self.found.updated.extend(found.updated);
+        self.found.inserted.extend(found.inserted);
+        self.found.parts.extend(found.parts);
         let mut value = Value::supplied(0);
         value.origin = origin;
         value

@@ -10,12 +10,16 @@ pub(in crate::sql) mod value;
 
 use std::rc::Rc;
 
-use crate::sql::analyze::context::Analyzer;
+use crate::sql::analyze::context::{Analyzer, Place};
 use crate::sql::analyze::expression::value::{Field, Value};
 use crate::sql::analyze::query::names::Env;
+use crate::sql::analyze::statement::dml::written;
 use crate::sql::error::Error;
 use crate::sql::lineage::{How, Origin};
-use crate::sql::parse::{ConstValue, Node, nodes};
+use crate::sql::parse::{ConstValue, List, Node, nodes};
+
+/// More literals than this are not listed one by one.
+pub(in crate::sql) const MAX_LITERALS: usize = 4_096;
 
 /// `boolean`
 pub(in crate::sql) const BOOL: u32 = 16;
@@ -35,14 +39,24 @@ impl Analyzer<'_> {
     ) -> Result<Value, Error> {
         self.deeper(|this| match node {
             Node::None | Node::SetToDefault(_) | Node::CurrentOfExpr(_) => Ok(Value::constant(0)),
-            Node::A_Const(constant) => Ok(Value::constant(constant_type(constant))),
-            Node::ParamRef(parameter) => Ok(this.parameter(parameter)),
+            Node::A_Const(constant) => {
+                this.literal(node);
+                Ok(Value::constant(constant_type(constant)))
+            }
+            Node::ParamRef(parameter) => {
+                this.literal(node);
+                Ok(this.parameter(parameter))
+            }
             Node::ColumnRef(column) => Ok(this.column(column, env)),
             Node::A_Expr(expression) => this.operator(expression, env),
             Node::FuncCall(call) => this.call(call, env),
             Node::SubLink(link) => this.sublink(link, env),
             Node::TypeCast(cast) => this.cast(cast, env),
-            Node::CollateClause(collate) => this.expression(collate.arg(), env),
+            Node::CollateClause(collate) => {
+                let mut value = this.expression(collate.arg(), env)?;
+                value.odd |= !this.is_known_collation(collate.collname());
+                Ok(value)
+            }
             Node::NamedArgExpr(named) => this.expression(named.arg(), env),
             Node::BoolExpr(expression) => this.boolean(expression, env),
             Node::NullTest(test) => this.null_test(test, env),
@@ -53,6 +67,32 @@ impl Analyzer<'_> {
             }
             _ => this.special(node, env),
         })
+    }
+
+    /// Notes a literal or a parameter.
+    fn literal(&mut self, node: Node<'_>) {
+        if self.place == Place::Statement && self.found.literals.len() < MAX_LITERALS {
+            self.found.literals.push(written(node));
+        }
+    }
+
+    /// Whether a collation is one of the server's by which only equal bytes are equal.
+    fn is_known_collation(&self, name: &List) -> bool {
+        const KNOWN: [&str; 5] = ["C", "POSIX", "default", "ucs_basic", "pg_c_utf8"];
+        let parts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
+        match parts.as_slice() {
+            ["pg_catalog", _] => true,
+            [name] => {
+                KNOWN.contains(name) && self.path.first().is_some_and(|first| first == "pg_catalog")
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a type is a domain, which may have a collation of its own.
+    fn is_domain(&self, type_oid: u32) -> bool {
+        let found = self.catalog.types.get(&type_oid);
+        found.is_some_and(|found| found.kind == 'd')
     }
 
     fn special(&mut self, node: Node<'_>, env: &Env<'_>) -> Result<Value, Error> {
@@ -240,9 +280,11 @@ impl Analyzer<'_> {
         let type_oid = target.and_then(|name| self.type_oid(name)).unwrap_or(0);
         if value.origin == Origin::Clean {
             self.called_casts(value.type_oid, type_oid, cast.location)?;
+            let odd = value.odd || self.is_domain(type_oid);
             return Ok(Value {
                 type_oid,
                 row: None,
+                odd,
                 ..value
             });
         }

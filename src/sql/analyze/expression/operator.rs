@@ -3,8 +3,10 @@
 use crate::sql::analyze::context::Analyzer;
 use crate::sql::analyze::expression::BOOL;
 use crate::sql::analyze::expression::comparison::{Comparison, comparison};
+use crate::sql::analyze::expression::function::literal;
 use crate::sql::analyze::expression::value::Value;
 use crate::sql::analyze::query::names::Env;
+use crate::sql::catalog::Operator;
 use crate::sql::error::Error;
 use crate::sql::lineage::How;
 use crate::sql::parse::nodes::A_Expr_Kind as Kind;
@@ -43,7 +45,7 @@ impl Analyzer<'_> {
         match expression.kind {
             Kind::AEXPR_OP => {
                 let right = self.expression(expression.rexpr(), env)?;
-                match comparison(operator_name(expression.name())) {
+                match self.meant(expression.name()) {
                     Some(kind) if !matches!(expression.lexpr(), Node::None) => {
                         self.compare(kind, left, &right, at);
                         Ok(Value::computed([left, &right], BOOL).tested())
@@ -57,7 +59,10 @@ impl Analyzer<'_> {
             }
             Kind::AEXPR_OP_ANY | Kind::AEXPR_OP_ALL => {
                 let right = self.elements(expression.rexpr(), env)?;
-                self.compare_by_name(expression.name(), left, &right, at);
+                let times = listed(expression.rexpr(), 0);
+                self.times(times, |this| {
+                    this.compare_by_name(expression.name(), left, &right, at);
+                });
                 Ok(Value::computed([left, &right], BOOL).tested())
             }
             Kind::AEXPR_DISTINCT | Kind::AEXPR_NOT_DISTINCT => {
@@ -95,10 +100,14 @@ impl Analyzer<'_> {
             return Ok(Value::unknown());
         };
         for node in list {
-            let value = self.expression(node, env)?;
-            self.compare_equal(left, &value, expression.location);
-            all.push(value);
+            all.push(self.expression(node, env)?);
         }
+        let times = u32::try_from(list.len()).unwrap_or(u32::MAX);
+        self.times(times, |this| {
+            for value in all.iter().skip(1) {
+                this.compare_equal(left, value, expression.location);
+            }
+        });
         Ok(Value::computed(&all, BOOL).tested())
     }
 
@@ -146,7 +155,7 @@ impl Analyzer<'_> {
         right: &Value,
         location: i32,
     ) {
-        match comparison(operator_name(name)) {
+        match self.meant(name) {
             Some(kind) => self.compare(kind, left, right, location),
             None => {
                 self.usage(&left.origin, How::Computation, location);
@@ -155,28 +164,53 @@ impl Analyzer<'_> {
         }
     }
 
+    /// The comparison that an operator makes, if it is the server's or an extension's: others of its name may compare in any way.
+    fn meant(&self, name: &List) -> Option<Comparison> {
+        let kind = comparison(operator_name(name))?;
+        let texts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
+        let (schema, name) = qualified(&texts)?;
+        (!self.is_defined_here(schema, name)).then_some(kind)
+    }
+
+    /// Whether an operator of that name could be meant that somebody has defined in this database.
+    pub(in crate::sql) fn is_defined_here(&self, schema: Option<&str>, name: &str) -> bool {
+        self.operators(schema, name).any(|operator| {
+            let function = self.catalog.functions.get(&operator.function);
+            let origin = function.and_then(|function| function.origin.as_deref());
+            operator.schema != "pg_catalog" && matches!(origin, None | Some("pg_catalog"))
+        })
+    }
+
+    /// Every operator that could be meant.
+    fn operators<'s>(
+        &'s self,
+        schema: Option<&'s str>,
+        name: &str,
+    ) -> impl Iterator<Item = &'s Operator> {
+        let all = self.catalog.operators.get(name).into_iter().flatten();
+        all.filter(move |operator| match schema {
+            Some(schema) => operator.schema == schema,
+            None => self.path.contains(&operator.schema),
+        })
+    }
+
     /// Notes the functions behind every operator that could be meant.
     pub(in crate::sql) fn called_operator(&mut self, name: &List, at: i32) -> Result<(), Error> {
         let texts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
-        let (schema, name) = match texts.as_slice() {
-            [name] => (None, *name),
-            [.., schema, name] => (Some(*schema), *name),
-            [] => return Ok(()),
-        };
-        let catalog = self.catalog;
-        let Some(operators) = catalog.operators.get(name) else {
+        let Some((schema, name)) = qualified(&texts) else {
             return Ok(());
         };
-        for operator in operators {
-            let reachable = match schema {
-                Some(schema) => operator.schema == schema,
-                None => self.path.contains(&operator.schema),
-            };
+        let catalog = self.catalog;
+        let functions: Vec<u32> = self
+            .operators(schema, name)
+            .map(|operator| operator.function)
+            .collect();
+        for function in functions {
             // Those of the server itself only compute.
-            let Some(function) = catalog.functions.get(&operator.function) else {
+            let Some(function) = catalog.functions.get(&function) else {
                 continue;
             };
-            if reachable && function.origin.as_deref() != Some("pg_catalog") {
+            if function.origin.as_deref() != Some("pg_catalog") {
                 self.verify(function, at)?;
             }
         }
@@ -189,4 +223,28 @@ fn operator_name(list: &List) -> &str {
         .filter_map(Node::as_str)
         .next_back()
         .unwrap_or_default()
+}
+
+/// Schema and name of an operator.
+fn qualified<'t>(texts: &[&'t str]) -> Option<(Option<&'t str>, &'t str)> {
+    match texts {
+        [name] => Some((None, name)),
+        [.., schema, name] => Some((Some(schema), name)),
+        [] => None,
+    }
+}
+
+/// How many values an array on the right of `ANY` is written out with. Those of a parameter are counted when it is bound.
+fn listed(node: Node<'_>, depth: u8) -> u32 {
+    let commas = |text: &str| text.matches(',').count().saturating_add(1);
+    let count = match node {
+        Node::A_ArrayExpr(array) if depth < 8 => {
+            let elements = array.elements().iter();
+            let counts = elements.map(|element| listed(element, depth.saturating_add(1)));
+            return counts.fold(0, u32::saturating_add).max(1);
+        }
+        Node::TypeCast(cast) if depth < 8 => return listed(cast.arg(), depth),
+        _ => literal(node).map_or(1, |text| if depth == 0 { commas(&text) } else { 1 }),
+    };
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

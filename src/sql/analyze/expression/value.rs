@@ -1,8 +1,10 @@
 //! What an expression stands for: where its value comes from, and how many values it could hand to a comparison.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use crate::sql::lineage::Origin;
+use crate::model::name::ColumnId;
+use crate::sql::lineage::{How, Origin};
 
 /// The value of an expression.
 #[derive(Debug, Clone)]
@@ -17,6 +19,10 @@ pub(in crate::sql) struct Value {
     pub(in crate::sql) row: Option<Rc<Vec<Field>>>,
     /// It is the truth of a comparison whose columns are noted already as what was compared.
     pub(in crate::sql) test: bool,
+    /// How stored columns are used to compute it, where a definition does.
+    pub(in crate::sql) uses: Option<Rc<BTreeSet<(ColumnId, How)>>>,
+    /// Which values count as equal to it is the session's to say: it has a collation or a type that is not the server's.
+    pub(in crate::sql) odd: bool,
 }
 
 /// A named value: a column of something in `FROM`, or an output.
@@ -44,6 +50,8 @@ impl Value {
             type_oid,
             row: None,
             test: false,
+            uses: None,
+            odd: false,
         }
     }
 
@@ -63,6 +71,8 @@ impl Value {
             type_oid: 0,
             row: None,
             test: false,
+            uses: None,
+            odd: false,
         }
     }
 
@@ -74,6 +84,8 @@ impl Value {
             type_oid,
             row: None,
             test: false,
+            uses: None,
+            odd: false,
         }
     }
 
@@ -93,6 +105,7 @@ impl Value {
         for part in parts {
             whole.origin = whole.origin.or(part.origin.clone());
             whole.supply = whole.supply.max(part.supply);
+            whole.odd |= part.odd;
         }
         whole.origin = whole.origin.computed();
         whole
@@ -117,6 +130,8 @@ impl Value {
             },
             row: None,
             test: self.test && other.test,
+            uses: both(self.uses, other.uses),
+            odd: self.odd || other.odd,
         }
     }
 
@@ -141,5 +156,16 @@ impl Field {
             name: name.into(),
             value,
         }
+    }
+}
+
+/// What either of two values takes.
+fn both(
+    one: Option<Rc<BTreeSet<(ColumnId, How)>>>,
+    other: Option<Rc<BTreeSet<(ColumnId, How)>>>,
+) -> Option<Rc<BTreeSet<(ColumnId, How)>>> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(Rc::new(&*one | &*other)),
+        (one, other) => one.or(other),
     }
 }

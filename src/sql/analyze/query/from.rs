@@ -153,6 +153,8 @@ impl Analyzer<'_> {
             let other = self.side_column(right, name);
             self.read(&one.origin);
             self.read(&other.origin);
+            self.take(&one);
+            self.take(&other);
             self.compare_equal(&one, &other, -1);
             let value = match join.jointype {
                 JoinType::JOIN_FULL => {
@@ -260,11 +262,16 @@ impl Analyzer<'_> {
                 parts.push(self.consume_expression(value.raw_expr(), env)?);
             }
         }
-        let whole = Value::computed(&parts, 0).through_from();
         let nested = table
             .columns()
             .iter()
             .any(|column| !column.columns().is_empty());
+        let own = table.columns().iter();
+        let behaviors = own.flat_map(|column| [column.on_empty(), column.on_error()]);
+        for behavior in behaviors.chain([table.on_error()]).flatten() {
+            parts.push(self.consume_expression(behavior.expr(), env)?);
+        }
+        let whole = Value::computed(&parts, 0).through_from();
         let fields = table
             .columns()
             .iter()

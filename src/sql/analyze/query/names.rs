@@ -207,6 +207,7 @@ impl Analyzer<'_> {
             }
         };
         self.read(&value.origin);
+        self.take(&value);
         value
     }
 
@@ -340,6 +341,7 @@ impl Analyzer<'_> {
             }
             for field in item.fields.iter() {
                 self.read(&field.value.origin);
+                self.take(&field.value);
                 fields.push(field.clone());
             }
         }

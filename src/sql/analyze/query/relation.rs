@@ -1,9 +1,10 @@
 //! Relations: which one a name means, and where its columns come from.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::model::name::ObjectName;
+use crate::model::name::{ColumnId, ObjectName};
 use crate::sql::analyze::context::{Analyzer, FIRST_NORMAL, Place};
 use crate::sql::analyze::expression::value::{Field, Value};
 use crate::sql::analyze::query::from::rename;
@@ -204,7 +205,33 @@ impl Analyzer<'_> {
                 };
             }
         }
+        self.kept_by_triggers(relation, &mut fields);
         Ok(fields)
+    }
+
+    /// Columns that a trigger of the server's own keeps: `tsvector_update_trigger('search', 'pg_catalog.simple', 'title', 'body')`.
+    fn kept_by_triggers(&self, relation: &Relation, fields: &mut [Field]) {
+        for trigger in &relation.triggers {
+            let function = self.catalog.functions.get(&trigger.function);
+            let keeps = function.is_some_and(|function| {
+                function.oid < FIRST_NORMAL
+                    && function.name.name.starts_with("tsvector_update_trigger")
+            });
+            let [kept, _, from @ ..] = trigger.arguments.as_slice() else {
+                continue;
+            };
+            if !keeps {
+                continue;
+            }
+            let from = from.iter().filter_map(|name| relation.column(name));
+            let from: BTreeSet<ColumnId> = from
+                .map(|column| column_id(relation.oid, column.number))
+                .collect();
+            for field in fields.iter_mut().filter(|field| field.name == *kept) {
+                let own = field.value.origin.clone();
+                field.value.origin = own.or(Origin::Generated(from.clone()));
+            }
+        }
     }
 
     /// What a generated column is computed from.
@@ -246,9 +273,9 @@ impl Analyzer<'_> {
             field.value = match inner.get(index) {
                 Some(inner) => Value {
                     origin: match inner.value.origin.clone() {
-                        origin if relation.kind == RelationKind::Materialized => {
-                            own.or(origin.stored())
-                        }
+                        origin if relation.kind == RelationKind::Materialized => own
+                            .or(origin.stored())
+                            .or(used(&inner.value).computed().stored()),
                         origin => own.or(origin),
                     },
                     type_oid: field.value.type_oid,
@@ -258,6 +285,9 @@ impl Analyzer<'_> {
             };
             field.value.row = None;
             field.value.test = false;
+            if relation.kind == RelationKind::Materialized {
+                field.value.uses = None;
+            }
         }
         Ok(fields)
     }
@@ -374,6 +404,21 @@ impl Analyzer<'_> {
             [name] => ObjectName::new(self.creation_schema(), *name),
             [] => ObjectName::new("", ""),
         }
+    }
+}
+
+/// What it takes to compute a value, as an origin.
+fn used(value: &Value) -> Origin {
+    let columns: BTreeSet<ColumnId> = value
+        .uses
+        .iter()
+        .flat_map(|uses| uses.iter())
+        .map(|(column, _)| *column)
+        .collect();
+    if columns.is_empty() {
+        Origin::Clean
+    } else {
+        Origin::Plain(columns)
     }
 }
 

@@ -190,7 +190,9 @@ impl Analyzer<'_> {
                     .map(|column| self.is_supplied(column.relation));
                 let first = supplied.next().unwrap_or(false);
                 let mixed = value.supply == Supply::Rows || supplied.any(|other| other != first);
-                let how = if mixed {
+                let how = if value.odd {
+                    How::Pattern
+                } else if mixed {
                     How::SuppliedJoin
                 } else {
                     How::Grouping
@@ -214,6 +216,8 @@ impl Analyzer<'_> {
         for expression in window.partition_clause() {
             let value = self.expression(expression, env)?;
             self.group(&value, window.location);
+            // The server sorts by it, and rows come out in that order.
+            self.order(&value, How::Ordering);
         }
         for sort in window.order_clause() {
             let value = self.expression(sort.node(), env)?;

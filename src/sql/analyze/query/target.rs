@@ -1,5 +1,7 @@
 //! Target lists: what is given back, and under which name.
 
+use std::rc::Rc;
+
 use crate::sql::analyze::context::Analyzer;
 use crate::sql::analyze::expression::value::{Field, Value};
 use crate::sql::analyze::query::names::{Env, Reference, reference};
@@ -16,19 +18,35 @@ impl Analyzer<'_> {
     ) -> Result<Vec<Field>, Error> {
         let mut fields = Vec::new();
         for target in list {
-            match self.expanded(target.val(), env)? {
-                Some(more) => fields.extend(more),
-                None => {
-                    let value = self.expression(target.val(), env)?;
-                    let name = target.name().map_or_else(
-                        || figured(target.val()).unwrap_or("?column?").to_owned(),
-                        str::to_owned,
-                    );
-                    fields.push(Field::new(name, value));
+            let before = std::mem::take(&mut self.overheard);
+            let mut found = self.one_target(target, env)?;
+            let heard = std::mem::replace(&mut self.overheard, before);
+            if self.quiet > 0 && !heard.is_empty() {
+                let uses = Rc::new(heard.clone());
+                for field in &mut found {
+                    field.value.uses = Some(Rc::clone(&uses));
                 }
             }
+            self.overheard.extend(heard);
+            fields.extend(found);
         }
         Ok(fields)
+    }
+
+    fn one_target(
+        &mut self,
+        target: &nodes::ResTarget,
+        env: &Env<'_>,
+    ) -> Result<Vec<Field>, Error> {
+        if let Some(fields) = self.expanded(target.val(), env)? {
+            return Ok(fields);
+        }
+        let value = self.expression(target.val(), env)?;
+        let name = target.name().map_or_else(
+            || figured(target.val()).unwrap_or("?column?").to_owned(),
+            str::to_owned,
+        );
+        Ok(vec![Field::new(name, value)])
     }
 
     /// The columns of a list of expressions, stars expanded: `ROW(a.*)`, `VALUES (a.*)`.

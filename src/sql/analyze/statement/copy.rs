@@ -57,6 +57,7 @@ impl Analyzer<'_> {
             for (column, field) in relation.columns.iter().zip(item.fields.iter()) {
                 if column.generated.is_none() {
                     self.read(&field.value.origin);
+                    self.take(&field.value);
                     fields.push(field.clone());
                 }
             }
@@ -66,6 +67,7 @@ impl Analyzer<'_> {
             match item.fields.iter().find(|field| field.name == name) {
                 Some(field) => {
                     self.read(&field.value.origin);
+                    self.take(&field.value);
                     fields.push(field.clone());
                 }
                 None => self.failure(
@@ -93,11 +95,16 @@ impl Analyzer<'_> {
         if copy.attlist().is_empty() {
             for column in all_columns(&relation) {
                 self.write(column);
+                self.found.inserted.insert(column, 1);
             }
         }
         for name in copy.attlist().iter().filter_map(Node::as_str) {
             match relation.column(name) {
-                Some(column) => self.write(column_id(relation.oid, column.number)),
+                Some(column) => {
+                    let column = column_id(relation.oid, column.number);
+                    self.write(column);
+                    self.found.inserted.insert(column, 1);
+                }
                 None => self.failure(
                     "42703",
                     format!(

@@ -36,6 +36,13 @@ impl Analyzer<'_> {
         };
         let columns = self.insert_columns(insert, &target.relation);
         self.insert_rows(insert, &columns, &env)?;
+        let rows = match insert.select_stmt() {
+            Node::SelectStmt(select) => u32::try_from(select.values_lists().len()).unwrap_or(1),
+            _ => 1,
+        };
+        for column in &columns {
+            self.given(*column, rows.max(1));
+        }
         env.items.push(Rc::new(target.item.clone()));
         self.on_conflict(insert, &target, &columns, &env)?;
         self.old_and_new(&target.item, &mut env);
@@ -246,6 +253,7 @@ impl Analyzer<'_> {
                     for (node, column) in clause.values().iter().zip(&columns) {
                         let value = self.expression(node, &env)?;
                         self.assigned(*column, &value, node);
+                        self.given(*column, 1);
                     }
                 }
                 CmdType::CMD_UPDATE => {
@@ -348,6 +356,9 @@ impl Analyzer<'_> {
             }
             if let Some(column) = column {
                 self.assigned(column, &value, node);
+                let behind = self.behind(column);
+                self.found.updated.extend(behind);
+                self.found.updated.insert(column);
             }
         }
         Ok(())
@@ -373,6 +384,14 @@ impl Analyzer<'_> {
         self.read(&value.origin);
         self.flow(&value.origin, Sink::Column(column), -1);
         self.assign(column, written(node));
+    }
+
+    /// A new row has a value for that column.
+    fn given(&mut self, column: ColumnId, rows: u32) {
+        for behind in self.behind(column) {
+            self.found.inserted.insert(behind, rows);
+        }
+        self.found.inserted.insert(column, rows);
     }
 
     fn assign(&mut self, column: ColumnId, value: Written) {

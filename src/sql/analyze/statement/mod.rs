@@ -2,7 +2,7 @@
 
 mod copy;
 mod ddl;
-mod dml;
+pub(in crate::sql) mod dml;
 mod object;
 mod prepared;
 mod restrict;

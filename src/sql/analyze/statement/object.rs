@@ -5,14 +5,15 @@ use std::rc::Rc;
 use crate::model::name::ObjectName;
 use crate::sql::analyze::context::Analyzer;
 use crate::sql::analyze::expression::function::literal;
-use crate::sql::analyze::query::names::Env;
+use crate::sql::analyze::query::names::{Env, column_id};
 use crate::sql::analyze::statement::Outcome;
 use crate::sql::analyze::statement::ddl::object_kind;
 use crate::sql::analyze::statement::temporary::is_temporary;
 use crate::sql::catalog::RelationKind;
 use crate::sql::error::Error;
 use crate::sql::footprint::{Effect, Hazard, Kind};
-use crate::sql::parse::{Node, nodes};
+use crate::sql::lineage::{How, Origin};
+use crate::sql::parse::{List, Node, nodes};
 
 impl Analyzer<'_> {
     /// `CREATE` and `ALTER` of everything that is no table or view; `None` when it is none of them.
@@ -139,11 +140,53 @@ impl Analyzer<'_> {
                     self.stored_expression(constraint.raw_expr(), &domain_env())?;
                 }
                 let name = self.listed_name(alter.type_name());
+                self.of_domain(alter.type_name());
                 self.define("domain", name);
             }
             _ => return Ok(None),
         }
         Ok(Some(Outcome::new(Kind::Alter, Effect::Catalog)))
+    }
+
+    /// Each column of a domain is looked at when the domain gets another condition.
+    fn of_domain(&mut self, name: &List) {
+        let parts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
+        let found = match parts.as_slice() {
+            [.., schema, name] => self.named_type(Some(schema), name),
+            [name] => self.named_type(None, name),
+            [] => None,
+        };
+        let Some(domain) = found else {
+            self.opaque("which domain this changes", -1);
+            return;
+        };
+        let catalog = self.catalog;
+        for relation in catalog.relations.values() {
+            for column in &relation.columns {
+                if self.is_made_of(column.type_oid, domain, 0) {
+                    let id = column_id(relation.oid, column.number);
+                    self.usage(&Origin::plain(id), How::Indirect, -1);
+                }
+            }
+        }
+    }
+
+    /// Whether values of a type are, or hold, values of the other.
+    fn is_made_of(&self, type_oid: u32, part: u32, depth: u8) -> bool {
+        if type_oid == part || depth > 8 {
+            return true;
+        }
+        let Some(found) = self.catalog.types.get(&type_oid) else {
+            return false;
+        };
+        let deeper = |inner: u32| self.is_made_of(inner, part, depth.saturating_add(1));
+        (found.base != 0 && deeper(found.base))
+            || (found.element != 0 && deeper(found.element))
+            || self
+                .catalog
+                .relations
+                .get(&found.relation)
+                .is_some_and(|row| row.columns.iter().any(|column| deeper(column.type_oid)))
     }
 
     /// Everything in a schema has another name afterwards.

@@ -44,6 +44,8 @@ impl Analyzer<'_> {
         self.found.writers = self.found.writers.saturating_add(facts.writers);
         self.found.assigned.extend(facts.assigned.iter().cloned());
         self.found.named |= facts.named;
+        self.found.own_code |= facts.own_code;
+        self.found.literals.extend(facts.literals.iter().cloned());
         if self.found.opaque.is_none() {
             self.found.opaque.clone_from(&facts.opaque);
         }

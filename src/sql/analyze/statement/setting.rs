@@ -73,6 +73,7 @@ impl Analyzer<'_> {
                 path,
                 local: set.is_local,
             },
+            _ if known::setting::steers(name) => Effect::Planner,
             _ if known::setting::is_time_limit(name) => Effect::TimeLimit {
                 name: name.to_ascii_lowercase(),
                 value: joined,

@@ -6,7 +6,7 @@ use crate::model::name::ObjectName;
 use crate::sql::analyze::context::Analyzer;
 use crate::sql::analyze::expression::value::Field;
 use crate::sql::catalog::{Column, Relation, RelationKind};
-use crate::sql::footprint::Effect;
+use crate::sql::footprint::{Effect, Kind};
 use crate::sql::parse::nodes::AlterTableType;
 use crate::sql::parse::{Node, nodes};
 use crate::sql::scope::Temporaries;
@@ -21,6 +21,20 @@ pub(in crate::sql) fn is_temporary(range: &nodes::RangeVar) -> bool {
 }
 
 impl Analyzer<'_> {
+    /// With the temporary schema first in the path everything that is made is temporary, and hides what the analysis would find.
+    pub(in crate::sql) fn temporary_creation(&mut self, kind: Kind) {
+        let mut path = self.scope.search_path.iter();
+        let first = path.find(|schema| {
+            *schema == "pg_temp" || *schema == "$user" || self.catalog.schemas.contains(schema)
+        });
+        if kind == Kind::Create && first.is_some_and(|schema| schema == "pg_temp") {
+            self.opaque(
+                "what is made while the temporary schema comes first in the path",
+                -1,
+            );
+        }
+    }
+
     /// What the connection has after a temporary relation was made.
     pub(in crate::sql) fn with_temporary(
         &mut self,
@@ -32,6 +46,7 @@ impl Analyzer<'_> {
         let hidden = self.path.iter().any(|schema| {
             let name = ObjectName::new(schema.clone(), name);
             self.catalog.relation_names.contains_key(&name)
+                || self.catalog.type_names.contains_key(&name)
         });
         if hidden {
             self.opaque(
@@ -54,7 +69,9 @@ impl Analyzer<'_> {
             definition: None,
             parents: Vec::new(),
             row_security: false,
-            has_triggers: false,
+            has_rules: false,
+            triggers: Vec::new(),
+            constraints: Vec::new(),
             hooks: None,
             children: Vec::new(),
         };

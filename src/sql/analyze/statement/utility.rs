@@ -104,6 +104,10 @@ impl Analyzer<'_> {
         for range in ranges {
             if let Some(relation) = self.resolve(range) {
                 self.read_relation(relation.oid);
+                // Rows lie, and come, in the order of the index from then on.
+                if matches!(node, Node::ClusterStmt(_)) {
+                    self.all_indirect(&relation, range.location);
+                }
             }
         }
         Kind::Maintain
