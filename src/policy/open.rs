@@ -172,9 +172,18 @@ fn missing(allow: &Allow, ask: &Ask<'_>) -> Option<Denial> {
         let message = format!("`{}` cannot be opened at this hour", ask.database);
         return Some(Denial::new(Reason::Condition, message).detail(detail));
     }
-    if allow.require_reason && !has_reason(ask.reason) {
-        let message = format!("`{}` is opened only for a reason", ask.database);
-        let hint = "Say what it is for with `--reason`.";
+    if !allow.is_satisfied_by(ask.reason) {
+        let (what, hint) = match &allow.ticket {
+            Some(ticket) => (
+                "with a ticket",
+                format!("Name one of the form `{ticket}` in `--reason`."),
+            ),
+            None => (
+                "for a reason",
+                "Say what it is for with `--reason`.".to_owned(),
+            ),
+        };
+        let message = format!("`{}` is opened only {what}", ask.database);
         return Some(
             Denial::new(Reason::Condition, message)
                 .detail(detail)
@@ -182,11 +191,6 @@ fn missing(allow: &Allow, ask: &Ask<'_>) -> Option<Denial> {
         );
     }
     None
-}
-
-/// Whether there is anything but white space.
-pub(super) fn has_reason(reason: Option<&str>) -> bool {
-    reason.is_some_and(|text| !text.trim().is_empty())
 }
 
 /// The shorter a session is, the more entries allow it: those that allow less than its length give no roles.

@@ -217,6 +217,7 @@ pub(super) fn judge<'a>(
         subject: question.subject,
         database: question.database,
         access: question.session.access,
+        now: question.now,
     };
     let matched: Vec<&Rule> = question
         .policy

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use crate::model::access::Access;
 use crate::policy::decide::{Question, words};
 use crate::policy::document::allow::{Allow, Power};
-use crate::policy::open::has_reason;
 use crate::policy::protect::lineage_of;
 use crate::policy::{Denial, Reason};
 use crate::sql::catalog::Catalog;
@@ -186,7 +185,7 @@ fn calls_own_code(facts: &Facts, catalog: &Catalog) -> bool {
 fn is_in_force(allow: &Allow, question: &Question<'_>) -> bool {
     allow.concerns(question.subject, question.database)
         && allow.holds_at(question.now)
-        && (!allow.require_reason || has_reason(question.session.reason))
+        && allow.is_satisfied_by(question.session.reason)
         && (allow.approvers.is_empty() || question.session.approved)
 }
 

@@ -94,6 +94,8 @@ pub struct Allow {
     pub max_duration: Duration,
     /// A session must say what it is for.
     pub require_reason: bool,
+    /// A word of the reason must be a ticket of that form.
+    pub ticket: Option<Glob>,
     /// When.
     pub hours: Option<Hours>,
     /// Groups whose members must agree to a session; empty = nobody.
@@ -138,6 +140,19 @@ impl Allow {
         self.hours.as_ref().is_none_or(|hours| hours.contain(now))
     }
 
+    /// Whether what a session is for says enough: anything at all, and a ticket.
+    #[must_use]
+    pub fn is_satisfied_by(&self, reason: Option<&str>) -> bool {
+        let reason = reason.unwrap_or_default();
+        let has_words = !reason.trim().is_empty();
+        (!self.require_reason || has_words)
+            && self.ticket.as_ref().is_none_or(|ticket| {
+                let ends = |c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '(' | ')');
+                let mut words = reason.split(ends).filter(|word| !word.is_empty());
+                words.any(|word| ticket.matches(word.trim_end_matches('.')))
+            })
+    }
+
     /// Whether it covers the table.
     #[must_use]
     pub fn covers(&self, table: &ObjectName) -> bool {
@@ -172,6 +187,7 @@ impl Allow {
                 .read("max_duration", parse_span, problems)
                 .unwrap_or(LONGEST),
             require_reason: table.flag("require_reason", problems).unwrap_or_default(),
+            ticket: table.text("ticket", problems).map(Glob::new),
             hours: Hours::read(&mut table, problems),
             approvers: names(&mut table, "approvers", problems),
             needed: needed(&mut table, problems),

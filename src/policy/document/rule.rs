@@ -10,8 +10,9 @@ use crate::config::table::Table;
 use crate::model::access::Access;
 use crate::model::name::DatabaseName;
 use crate::model::subject::Subject;
-use crate::model::time::parse_span;
+use crate::model::time::{Timestamp, parse_span};
 use crate::policy::document::allow::{globs, needed};
+use crate::policy::document::hours::Hours;
 use crate::policy::document::who::{Who, names, unknown};
 use crate::policy::document::{Place, entry_name, word};
 use crate::policy::pattern::{Glob, ObjectPattern};
@@ -30,6 +31,8 @@ pub struct Rule {
     pub who: Who,
     /// On which databases; empty = all.
     pub databases: Vec<Glob>,
+    /// At which hours; none = always.
+    pub hours: Option<Hours>,
     /// In sessions of that access; none = both.
     pub access: Option<Access>,
     /// Which kinds of statement; empty = all.
@@ -83,6 +86,8 @@ pub struct Situation<'a> {
     pub database: &'a DatabaseName,
     /// In what kind of session.
     pub access: Access,
+    /// When.
+    pub now: Timestamp,
 }
 
 const HOLD: Duration = Duration::from_secs(10 * 60);
@@ -95,6 +100,10 @@ impl Rule {
         let here = situation.database.as_str();
         (self.databases.is_empty() || self.databases.iter().any(|glob| glob.matches(here)))
             && self.access.is_none_or(|access| access == situation.access)
+            && self
+                .hours
+                .as_ref()
+                .is_none_or(|hours| hours.contain(situation.now))
             && self.who.matches(situation.subject)
     }
 
@@ -110,6 +119,7 @@ impl Rule {
             effect,
             who: Who::read(&mut table, problems),
             databases: globs(&mut table, "databases", problems),
+            hours: Hours::read(&mut table, problems),
             access: table.parsed("access", problems),
             statements: words(&mut table, "statements", problems),
             hazards,

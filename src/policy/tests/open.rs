@@ -196,6 +196,19 @@ fn a_reason_is_more_than_white_space() {
 }
 
 #[test]
+fn a_ticket_is_a_word_of_the_reason() {
+    let mut visit = visit(&TWO.replace("do =", "ticket = \"INC-?*\"\ndo ="));
+    for reason in [None, Some("look at it"), Some("INC-"), Some("XINC-7")] {
+        visit.reason = reason;
+        assert_eq!(visit.refused(), "condition");
+    }
+    for reason in ["INC-7", "look at it (INC-7)", "for INC-7."] {
+        visit.reason = Some(reason);
+        assert_eq!(visit.granted().rules, ["long"]);
+    }
+}
+
+#[test]
 fn hours_are_those_of_their_zone_and_reach_past_midnight() {
     let night =
         "hours = { days = \"thu\", from = \"22:00\", to = \"02:00\", zone = \"UTC\" }\ndo =";
