@@ -238,7 +238,12 @@ fn candidate(folder: &Path, account: Option<Account>) -> Candidate {
     if !folder.join("initdb").is_file() || !folder.join("postgres").is_file() {
         return Candidate::Absent;
     }
-    let mut command = Command::new(folder.join("postgres"));
+    // The folder may be given from where we are, which the account need not be able to enter.
+    let bin = match folder.canonicalize() {
+        Ok(bin) => bin,
+        Err(error) => return Candidate::Useless(error.to_string()),
+    };
+    let mut command = Command::new(bin.join("postgres"));
     command.arg("--version").current_dir("/");
     if let Some(account) = account {
         command.uid(account.uid).gid(account.gid);
@@ -246,12 +251,12 @@ fn candidate(folder: &Path, account: Option<Account>) -> Candidate {
     let output = match command.output() {
         Ok(output) => output,
         Err(error) => {
-            let account = account.map_or_else(String::new, |a| format!(" for user {}", a.uid));
+            let account = account.map_or_else(String::new, |a| format!(" by user {}", a.uid));
             return Candidate::Useless(format!("can't be run{account}: {error}"));
         }
     };
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let (Some(major), Ok(bin)) = (major(&version), folder.canonicalize()) else {
+    let Some(major) = major(&version) else {
         // A package whose libraries were not put in place says so.
         let words = String::from_utf8_lossy(&output.stderr);
         return Candidate::Useless(format!("does not start: {}", words.trim()));

@@ -107,8 +107,9 @@ fn without_psql_the_play_says_so_and_goes_on() {
     for program in ["initdb", "postgres"] {
         std::os::unix::fs::symlink(real.join(program), bin.join(program)).unwrap();
     }
-    let mut command = stage.command(&["--play", "--pg-bin", bin.to_str().unwrap()]);
-    let played = command.env("PATH", &bin).output().unwrap();
+    let mut command = stage.command(&["--play", "--pg-bin", "bin"]);
+    command.env("PATH", &bin).current_dir(stage.path(""));
+    let played = command.output().unwrap();
     assert_eq!(played.status.code(), Some(0), "{}", talk(&played));
     let text = out(&played);
     assert!(
