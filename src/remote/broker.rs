@@ -132,7 +132,7 @@ impl Broker {
     /// # Errors
     /// As every operation: see [`Error`].
     pub async fn info(&self) -> Result<types::Info, Error> {
-        self.call(Method::GET, "v1/info", None::<&()>).await
+        self.get("v1/info").await
     }
 
     /// Exchanges an issuer's tokens for one of the broker's own.
@@ -156,7 +156,7 @@ impl Broker {
     /// # Errors
     /// See [`Error`].
     pub async fn me(&self) -> Result<types::Me, Error> {
-        self.call(Method::GET, "v1/me", None::<&()>).await
+        self.get("v1/me").await
     }
 
     /// The databases we may ask for.
@@ -164,7 +164,7 @@ impl Broker {
     /// # Errors
     /// See [`Error`].
     pub async fn databases(&self) -> Result<Vec<types::DatabaseView>, Error> {
-        self.call(Method::GET, "v1/databases", None::<&()>).await
+        self.get("v1/databases").await
     }
 
     /// Asks for a session.
@@ -185,7 +185,7 @@ impl Broker {
         } else {
             "v1/sessions"
         };
-        self.call(Method::GET, path, None::<&()>).await
+        self.get(path).await
     }
 
     /// One session.
@@ -193,12 +193,7 @@ impl Broker {
     /// # Errors
     /// See [`Error`].
     pub async fn session(&self, id: &str) -> Result<types::SessionView, Error> {
-        self.call(
-            Method::GET,
-            &format!("v1/sessions/{}", segment(id)),
-            None::<&()>,
-        )
-        .await
+        self.get(&format!("v1/sessions/{}", segment(id))).await
     }
 
     /// Ends a session.
@@ -249,7 +244,7 @@ impl Broker {
         } else {
             "v1/requests"
         };
-        self.call(Method::GET, path, None::<&()>).await
+        self.get(path).await
     }
 
     /// One request.
@@ -257,12 +252,7 @@ impl Broker {
     /// # Errors
     /// See [`Error`].
     pub async fn request_by_id(&self, id: &str) -> Result<types::RequestView, Error> {
-        self.call(
-            Method::GET,
-            &format!("v1/requests/{}", segment(id)),
-            None::<&()>,
-        )
-        .await
+        self.get(&format!("v1/requests/{}", segment(id))).await
     }
 
     /// Lets our request wait on, while we do not.
@@ -323,6 +313,11 @@ impl Broker {
     /// See [`Error`].
     pub async fn explain(&self, ask: &types::ExplainAsk) -> Result<serde_json::Value, Error> {
         self.call(Method::POST, "v1/explain", Some(ask)).await
+    }
+
+    /// Asks, and reads the JSON of the answer.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
+        self.call(Method::GET, path, None::<&()>).await
     }
 
     /// Any operation of the interface.

@@ -156,6 +156,32 @@ fn swap(
     Ok(changed == 1)
 }
 
+/// How many rows a time is too late for.
+fn count(
+    connection: &Connection,
+    doing: &'static str,
+    sql: &str,
+    time: Timestamp,
+) -> Result<u64, Error> {
+    connection
+        .query_row(sql, [time.micros()], |row| row.get(0))
+        .map(i64::cast_unsigned)
+        .map_err(failed(doing))
+}
+
+/// Deletes the rows a time is too late for; says how many they were.
+fn delete(
+    connection: &Connection,
+    doing: &'static str,
+    sql: &str,
+    time: Timestamp,
+) -> Result<u64, Error> {
+    connection
+        .execute(sql, [time.micros()])
+        .map(|deleted| deleted as u64)
+        .map_err(failed(doing))
+}
+
 fn to_json<T: serde::Serialize>(what: &'static str, value: &T) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|error| Error::Corrupt {
         what,

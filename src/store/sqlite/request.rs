@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{failed, from_json, parse, swap, to_json};
+use super::{count, delete, failed, from_json, parse, swap, to_json};
 use crate::model::session::RequestId;
 use crate::model::subject::{Subject, SubjectId};
 use crate::model::time::Timestamp;
@@ -201,24 +201,14 @@ pub(super) fn expire(connection: &Connection, now: Timestamp) -> Result<Vec<Requ
 }
 
 pub(super) fn forgettable(connection: &Connection, keep: Timestamp) -> Result<u64, Error> {
-    connection
-        .query_row(
-            "SELECT count(*) FROM request WHERE state NOT IN ('pending', 'approved') AND expires < ?1",
-            [keep.micros()],
-            |row| row.get(0),
-        )
-        .map(i64::cast_unsigned)
-        .map_err(failed("count requests"))
+    let sql =
+        "SELECT count(*) FROM request WHERE state NOT IN ('pending', 'approved') AND expires < ?1";
+    count(connection, "count requests", sql, keep)
 }
 
 pub(super) fn forget(connection: &Connection, keep: Timestamp) -> Result<u64, Error> {
-    connection
-        .execute(
-            "DELETE FROM request WHERE state NOT IN ('pending', 'approved') AND expires < ?1",
-            [keep.micros()],
-        )
-        .map(|changed| changed as u64)
-        .map_err(failed("forget requests"))
+    let sql = "DELETE FROM request WHERE state NOT IN ('pending', 'approved') AND expires < ?1";
+    delete(connection, "forget requests", sql, keep)
 }
 
 /// The request if it waits and is not too late, else what is to be said about it.

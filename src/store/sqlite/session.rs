@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{failed, from_json, parse, swap, to_json};
+use super::{count, delete, failed, from_json, parse, swap, to_json};
 use crate::model::secret::Secret;
 use crate::model::session::{CloseReason, SessionId};
 use crate::model::time::Timestamp;
@@ -174,24 +174,13 @@ pub(super) fn replace_credential(
 }
 
 pub(super) fn forgettable(connection: &Connection, keep: Timestamp) -> Result<u64, Error> {
-    connection
-        .query_row(
-            "SELECT count(*) FROM session WHERE state = 'closed' AND changed < ?1",
-            [keep.micros()],
-            |row| row.get(0),
-        )
-        .map(i64::cast_unsigned)
-        .map_err(failed("count sessions"))
+    let sql = "SELECT count(*) FROM session WHERE state = 'closed' AND changed < ?1";
+    count(connection, "count sessions", sql, keep)
 }
 
 pub(super) fn forget(connection: &Connection, keep: Timestamp) -> Result<u64, Error> {
-    connection
-        .execute(
-            "DELETE FROM session WHERE state = 'closed' AND changed < ?1",
-            [keep.micros()],
-        )
-        .map(|changed| changed as u64)
-        .map_err(failed("forget sessions"))
+    let sql = "DELETE FROM session WHERE state = 'closed' AND changed < ?1";
+    delete(connection, "forget sessions", sql, keep)
 }
 
 fn collect(

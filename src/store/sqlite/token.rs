@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{failed, from_json, swap, to_json};
+use super::{delete, failed, from_json, swap, to_json};
 use crate::model::subject::SubjectId;
 use crate::model::time::Timestamp;
 use crate::store::Error;
@@ -92,9 +92,7 @@ pub(super) fn forget(connection: &Connection, now: Timestamp) -> Result<u64, Err
            AND family NOT IN (SELECT family FROM session WHERE state <> 'closed' AND family IS NOT NULL)",
         "DELETE FROM once WHERE until <= ?1",
     ] {
-        forgotten += connection
-            .execute(sql, [now.micros()])
-            .map_err(failed("forget tokens"))? as u64;
+        forgotten += delete(connection, "forget tokens", sql, now)?;
     }
     Ok(forgotten)
 }
