@@ -21,6 +21,10 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Events about ended things that are kept while the disk fails.
 const BACKLOG: usize = 16 * 1024;
 
+/// How long events that nobody waits for are held back, so that they share the sync of one that somebody waits for: the outcome of a
+/// statement goes to the disk with the intent of the next.
+const LINGER: Duration = Duration::from_millis(5);
+
 /// How long to wait before trying to mend a log.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -99,12 +103,29 @@ impl Writer {
     }
 
     fn serve(&mut self, first: Call, calls: &Receiver<Call>) {
-        let mut batch = vec![first];
-        batch.extend(calls.try_iter().take(BATCH - 1));
+        let batch = self.gather(first, calls);
         let mut rest = batch.into_iter().peekable();
         while rest.peek().is_some() {
             self.serve_some(&mut rest);
         }
+    }
+
+    /// What is served together: all that is queued; and for a moment, while nobody waits, what comes next.
+    fn gather(&self, first: Call, calls: &Receiver<Call>) -> Vec<Call> {
+        let mut batch = vec![first];
+        batch.extend(calls.try_iter().take(BATCH - 1));
+        let begun = self.options.clock.monotonic();
+        let mut waited = batch.iter().any(|call| call.reply.is_some());
+        while !waited && self.failure.is_none() && batch.len() < BATCH {
+            let passed = self.options.clock.monotonic().saturating_sub(begun);
+            let Ok(next) = calls.recv_timeout(LINGER.saturating_sub(passed)) else {
+                break;
+            };
+            waited = next.reply.is_some();
+            batch.push(next);
+        }
+        batch.extend(calls.try_iter().take(BATCH.saturating_sub(batch.len())));
+        batch
     }
 
     /// Writes as many calls as share a sync and answers them.

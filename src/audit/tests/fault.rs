@@ -10,7 +10,7 @@ use crate::audit::event::Action;
 use crate::audit::log::{Error, Extent, Log, Readiness, check};
 
 #[expect(clippy::disallowed_methods, reason = "waits for a thread of its own")]
-fn until(what: &str, done: impl Fn() -> bool) {
+pub(super) fn until(what: &str, done: impl Fn() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < Duration::from_secs(20), "{what}");
