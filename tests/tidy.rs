@@ -223,7 +223,9 @@ fn a_long_or_unmarked_file_is_found() {
 
 #[test]
 fn rooms_are_small() {
-    clean(&rooms(&sources()));
+    let mut files = sources();
+    collect(Path::new("benches"), &mut files);
+    clean(&rooms(&files));
 }
 
 #[test]
@@ -528,6 +530,7 @@ fn sources() -> Vec<File> {
 fn everything() -> Vec<File> {
     let mut files = sources();
     collect(Path::new("tests"), &mut files);
+    collect(Path::new("benches"), &mut files);
     files
 }
 
