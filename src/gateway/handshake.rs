@@ -19,7 +19,7 @@ use crate::gateway::Gateway;
 use crate::gateway::cancel::{Key, Length};
 use crate::gateway::reply::{self, ForClient};
 use crate::gateway::session::answer::is_broken;
-use crate::gateway::startup::Settings;
+use crate::gateway::startup::{Settings, Tells};
 use crate::net;
 use crate::net::framed::Framed;
 use crate::net::stream::Stream;
@@ -45,6 +45,7 @@ pub(super) struct Entered<S> {
     /// The session's time limits.
     pub(super) caps: Caps,
     pub(super) key: Key,
+    pub(super) tells: Tells,
 }
 
 /// Why a client is not let in.
@@ -128,6 +129,7 @@ pub(super) async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
             upstream,
             caps,
             key,
+            tells: Tells::of(&startup),
         }),
         Err(refusal) => Err((framed, refusal)),
     }

@@ -21,6 +21,7 @@ use crate::sql::catalog::Catalog;
 use crate::sql::footprint::{Analyzed, Facts, Kind};
 use crate::wire::error::{Fields, SqlState};
 use crate::wire::frontend::Message;
+use crate::wire::origin::Origin;
 use crate::wire::row::Format;
 
 /// Everything of this moment that a decision depends on, apart from the statement and the connection's own state.
@@ -302,6 +303,10 @@ pub fn fields(denial: &Denial) -> Fields {
     fields.detail.clone_from(&denial.detail);
     fields.hint.clone_from(&denial.hint);
     fields.position = denial.position.and_then(|at| u32::try_from(at).ok());
+    if code == SqlState::INSUFFICIENT_PRIVILEGE {
+        // A name that does not exist is no refusal.
+        fields = Origin::Denied.mark(fields);
+    }
     fields
 }
 

@@ -150,6 +150,7 @@ impl Gateway {
             upstream: entered.upstream,
             caps: entered.caps,
             key: entered.key,
+            tells: entered.tells,
             drain,
         });
         relay.run().await;

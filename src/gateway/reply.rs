@@ -7,6 +7,7 @@ use crate::model::session::{CloseReason, RequestId};
 use crate::wire;
 use crate::wire::backend;
 use crate::wire::error::{Fields, Severity, SqlState};
+use crate::wire::origin::{self, Origin};
 
 /// Says itself to the client.
 pub trait ForClient {
@@ -114,11 +115,12 @@ pub fn cursor_as_portal(name: &str) -> Fields {
 
 /// A limit on rows was reached.
 pub fn row_limit(limit: u64) -> Fields {
-    error(
+    let fields = error(
         SqlState::CONFIGURATION_LIMIT_EXCEEDED,
         format!("dbgate: row limit of {} reached", grouped(limit)),
     )
-    .with_hint("Ask for fewer rows: a WHERE that restricts, an aggregate, or LIMIT.")
+    .with_hint("Ask for fewer rows: a WHERE that restricts, an aggregate, or LIMIT.");
+    Origin::Limit.mark(fields)
 }
 
 /// More rows than the approvers agreed to.
@@ -159,20 +161,28 @@ pub fn agreed_in_pipeline(request: &RequestId) -> Fields {
 
 /// A limit on bytes was reached.
 pub fn byte_limit(limit: u64) -> Fields {
-    error(
+    let fields = error(
         SqlState::CONFIGURATION_LIMIT_EXCEEDED,
         format!("dbgate: size limit of {} bytes reached", grouped(limit)),
     )
-    .with_hint("Ask for fewer rows or columns.")
+    .with_hint("Ask for fewer rows or columns.");
+    Origin::Limit.mark(fields)
 }
 
 /// A limit on time was reached.
 pub fn time_limit(limit: std::time::Duration) -> Fields {
     let span = crate::model::time::show_span(limit);
-    error(
+    Origin::Limit.mark(error(
         SqlState::QUERY_CANCELED,
         format!("dbgate: time limit of {span} reached"),
-    )
+    ))
+}
+
+/// The columns of the rows that follow which are masked, by number from 1, and name.
+pub fn masked<'a>(columns: impl IntoIterator<Item = (usize, &'a str)>) -> Fields {
+    let fields = notice("dbgate: columns of this result are masked")
+        .with_detail(origin::masked_detail(columns));
+    Origin::Masked.mark(fields)
 }
 
 /// A client that takes too long to say who it is.
@@ -232,11 +242,12 @@ const NO_CLIENT: &str = "Connect with a PostgreSQL client, such as psql or a dri
 
 /// The session has ended.
 pub fn ended(reason: &CloseReason) -> Fields {
-    fatal(
+    let fields = fatal(
         SqlState::ADMIN_SHUTDOWN,
         format!("the dbgate session has ended: {reason}"),
     )
-    .with_hint("Ask for a new one: `dbgate connect`, `dbgate tunnel` or `dbgate env`.")
+    .with_hint("Ask for a new one: `dbgate connect`, `dbgate tunnel` or `dbgate env`.");
+    Origin::Ended.mark(fields)
 }
 
 /// The broker stops.
@@ -292,11 +303,12 @@ pub fn no_catalog() -> Fields {
 
 /// The policy wants an approval for something that was permitted before.
 pub fn changed_meanwhile() -> Fields {
-    error(
+    let fields = error(
         SqlState::INSUFFICIENT_PRIVILEGE,
         "the policy has changed since this statement was bound",
     )
-    .with_hint("Bind it again.")
+    .with_hint("Bind it again.");
+    Origin::Denied.mark(fields)
 }
 
 /// The audit log cannot be written.
@@ -338,9 +350,12 @@ pub fn scrubbed(fields: &Fields) -> Fields {
     scrubbed
 }
 
-/// A report of the upstream as it may be passed on: bounded, without the internals of functions.
+/// A report of the upstream as it may be passed on: bounded, without the internals of functions, and never taken for one of dbgate's.
 pub fn clipped(mut fields: Fields) -> Fields {
     let content = &mut *fields;
+    if content.routine.as_deref().is_some_and(origin::is_ours) {
+        content.routine = None;
+    }
     for text in [
         Some(&mut content.message),
         content.detail.as_mut(),
@@ -453,6 +468,7 @@ impl ForClient for wire::error::Error {
 impl ForClient for mask::Refusal {
     fn fields(&self) -> Fields {
         let fields = error(SqlState::INSUFFICIENT_PRIVILEGE, self.to_string());
+        let fields = Origin::Denied.mark(fields);
         match self {
             Self::Unexpected { .. } | Self::Columns { .. } => {
                 fields.with_hint("Name the tables and columns of the statement in full.")

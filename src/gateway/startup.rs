@@ -9,6 +9,27 @@ use crate::wire::startup::{self, Startup};
 /// More settings than any client needs.
 const MAX_SETTINGS: usize = 64;
 
+/// What a client is told beside what PostgreSQL would tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tells {
+    /// Nothing: it knows only PostgreSQL.
+    Nothing,
+    /// Which columns of a result are masked.
+    Masks,
+}
+
+impl Tells {
+    /// What the one who sent this packet wants.
+    #[must_use]
+    pub fn of(startup: &Startup) -> Self {
+        if startup.wants_masks() {
+            Self::Masks
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
 /// The settings a client wants for its connection, in their order; each name once, in lower case where PostgreSQL does not care.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {

@@ -15,6 +15,7 @@ use crate::tunnel::{News, Refusal, Speaker, Tone, door, say};
 use crate::wire::backend::{self, Message};
 use crate::wire::error::SqlState;
 use crate::wire::frame::{Deframer, Frame};
+use crate::wire::origin;
 use crate::wire::startup::{Cancel, Startup, Version};
 
 /// How much is read at once.
@@ -282,10 +283,7 @@ fn overhear(frame: &Frame, speaker: &Speaker) {
         Ok(Message::ErrorResponse(fields)) => (fields, Tone::Warning),
         _ => return,
     };
-    let ours = fields
-        .routine
-        .as_deref()
-        .is_some_and(|routine| routine.starts_with("dbgate_"));
+    let ours = fields.routine.as_deref().is_some_and(origin::is_ours);
     if ours {
         // Never waited for: a terminal that does not keep up must not hold up the client.
         speaker

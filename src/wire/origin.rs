@@ -18,7 +18,7 @@ pub enum Origin {
     Waiting,
     /// An error: the approval was denied, or did not come in time.
     Rejected,
-    /// A notice before the rows: the detail lists the masked columns of the result, as `2 email, 5 phone`.
+    /// A notice before the rows, for clients that asked for it: the detail lists the masked columns of the result, as `2 email, 5 phone`.
     Masked,
     /// An error: the session has ended.
     Ended,
@@ -62,6 +62,12 @@ impl Origin {
         fields.routine = Some(format!("{PREFIX}{}", self.word()));
         fields
     }
+}
+
+/// Whether a routine's name is one that only dbgate may give.
+#[must_use]
+pub fn is_ours(routine: &str) -> bool {
+    routine.starts_with(PREFIX)
 }
 
 /// The detail of a [`Origin::Masked`] notice: result columns by number, from 1, and name.

@@ -16,6 +16,9 @@ const MAX_PARAMETERS: usize = 128;
 /// Protocol options start so; a server that does not know one says so.
 const EXTENSION: &str = "_pq_.";
 
+/// The one that dbgate's own clients ask for: a notice before rows says which columns are masked.
+pub const MASKS: &str = "_pq_.dbgate_masks";
+
 /// A protocol version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
@@ -207,11 +210,19 @@ impl Startup {
             })
     }
 
-    /// Protocol options the client wishes for; no server knows any yet.
+    /// Protocol options the client wishes for that nobody here knows.
     #[must_use]
     pub fn extensions(&self) -> Vec<&str> {
         let names = self.parameters.iter().map(|(name, _)| name.as_str());
-        names.filter(|name| name.starts_with(EXTENSION)).collect()
+        names
+            .filter(|name| name.starts_with(EXTENSION) && *name != MASKS)
+            .collect()
+    }
+
+    /// Whether the client wants to be told which columns are masked.
+    #[must_use]
+    pub fn wants_masks(&self) -> bool {
+        self.parameter(MASKS) == Some("on")
     }
 
     /// The version both sides speak, and whether `NegotiateProtocolVersion` must say so.

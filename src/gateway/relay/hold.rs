@@ -26,6 +26,7 @@ use crate::model::session::RequestId;
 use crate::model::time::show_span;
 use crate::policy::{Approval, Demand, Held};
 use crate::wire::error::{Fields, SqlState};
+use crate::wire::origin::Origin;
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     /// Lets a statement wait. The upstream owes nothing.
@@ -212,11 +213,13 @@ fn patience(demand: &Demand, transaction: Transaction) -> Duration {
 fn settled(outcome: Outcome, id: &RequestId) -> Result<Approval, Fields> {
     match outcome {
         Outcome::Approved(approval) => Ok(*approval),
-        Outcome::Denied { by, reason } => Err(reply::error(
-            SqlState::INSUFFICIENT_PRIVILEGE,
-            format!("request {id} was denied by {by}"),
-        )
-        .with_detail(reason)),
+        Outcome::Denied { by, reason } => {
+            let fields = reply::error(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                format!("request {id} was denied by {by}"),
+            );
+            Err(Origin::Rejected.mark(fields.with_detail(reason)))
+        }
         Outcome::Expired => Err(expired(id)),
         Outcome::Kept => Err(kept(id)),
         Outcome::Withdrawn => Err(reply::error(
@@ -253,11 +256,11 @@ fn notice(id: &RequestId, demand: &Demand, hold: Duration) -> Fields {
     if let Some(hint) = &demand.hint {
         fields = fields.with_hint(format!("{hint} An approver runs `dbgate approve {id}`."));
     }
-    fields
+    Origin::Waiting.mark(fields)
 }
 
 fn ask_first(demand: &Demand) -> Fields {
-    reply::error(
+    let fields = reply::error(
         SqlState::INSUFFICIENT_PRIVILEGE,
         format!(
             "this statement needs the approval of {}, and does not wait for it in an open transaction",
@@ -265,15 +268,17 @@ fn ask_first(demand: &Demand) -> Fields {
         ),
     )
     .with_detail(format!("Rule `{}` asks for the approval.", demand.rule))
-    .with_hint("Ask first with `dbgate request`, or send the statement outside a transaction.")
+    .with_hint("Ask first with `dbgate request`, or send the statement outside a transaction.");
+    Origin::Denied.mark(fields)
 }
 
 fn expired(id: &RequestId) -> Fields {
-    reply::error(
+    let fields = reply::error(
         SqlState::INSUFFICIENT_PRIVILEGE,
         format!("nobody decided request {id} in time"),
     )
-    .with_hint("Send the statement again, or ask first with `dbgate request`.")
+    .with_hint("Send the statement again, or ask first with `dbgate request`.");
+    Origin::Rejected.mark(fields)
 }
 
 fn unfit(id: &RequestId, why: String) -> Fields {

@@ -27,6 +27,7 @@ use crate::gateway::cancel::Key;
 use crate::gateway::relay::duplex::{Reading, Side, Turn};
 use crate::gateway::reply;
 use crate::gateway::session::{self, Act, Next, Outbox, Session};
+use crate::gateway::startup::Tells;
 use crate::mask::Keys;
 use crate::model::session::CloseReason;
 use crate::model::subject::Subject;
@@ -88,6 +89,7 @@ pub(super) struct Parts<C> {
     pub(super) upstream: upstream::connect::Connection,
     pub(super) caps: Caps,
     pub(super) key: Key,
+    pub(super) tells: Tells,
     pub(super) drain: Signal,
 }
 
@@ -167,7 +169,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 key: parts.upstream.key,
             },
             // The role is asked for, like everything else, before the first decision that depends on it.
-            session: Session::new(""),
+            session: Session::new("", parts.tells),
             client: Side::new(parts.client),
             upstream: Side::new(Framed::new(parts.upstream.stream, deframer)),
             gateway: parts.gateway,

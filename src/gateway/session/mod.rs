@@ -30,6 +30,7 @@ use crate::gateway::session::run::{Outcome, Report, Run, RunId};
 use crate::gateway::session::runs::Runs;
 use crate::gateway::session::state::State;
 use crate::gateway::session::verdict::{Ask, Refusal, Settled, Transaction, Unasked, Verdict};
+use crate::gateway::startup::Tells;
 use crate::policy::Shown;
 use crate::sql::footprint::Kind;
 use crate::wire;
@@ -109,6 +110,7 @@ pub struct Session {
     status: TransactionStatus,
     pipeline: Pipeline,
     voice: Voice,
+    tells: Tells,
     /// How the transaction of this moment would end.
     ending: Ended,
     trial: Trial,
@@ -196,7 +198,7 @@ enum Voice {
 impl Session {
     /// A connection that has just become ready. `user` is the upstream role.
     #[must_use]
-    pub fn new(user: &str) -> Self {
+    pub fn new(user: &str, tells: Tells) -> Self {
         Self {
             mode: Mode::Ready,
             ledger: Ledger::default(),
@@ -206,6 +208,7 @@ impl Session {
             status: TransactionStatus::Idle,
             pipeline: Pipeline::Empty,
             voice: Voice::Speaking,
+            tells,
             ending: Ended::Committed,
             trial: Trial::None,
             turn: Duration::ZERO,

@@ -9,6 +9,7 @@ use crate::audit::event::private::Private;
 use crate::audit::recording::{Limit, Recorder};
 use crate::gateway::intent::Intent;
 use crate::gateway::reply::{self, ForClient};
+use crate::gateway::startup::Tells;
 use crate::mask::copy::Lines;
 use crate::mask::{Keys, Plan, Terms};
 use crate::model::session::RequestId;
@@ -322,6 +323,21 @@ impl Run {
             Rows::Lines(lines) => Some(lines.take_shown()),
             Rows::Unknown | Rows::Clean => None,
         }
+    }
+
+    /// What a client that wants to know is told, before the rows, of the columns that are masked.
+    #[must_use]
+    pub fn masks(&self, tells: Tells, rows: &RowDescription) -> Option<Vec<u8>> {
+        let (Tells::Masks, Rows::Masked(plan)) = (tells, &self.rows) else {
+            return None;
+        };
+        let columns = plan.counts().filter_map(|(index, _)| {
+            let field = rows.fields.get(index)?;
+            Some((index + 1, field.name.as_str()))
+        });
+        let mut told = Vec::new();
+        reply::write_notice(&reply::masked(columns), &mut told);
+        Some(told)
     }
 
     /// How its rows pass.

@@ -1,6 +1,7 @@
 //! The session machine, message by message: the longer conversations.
 
 use crate::gateway::session::{Act, Outbox, Session};
+use crate::gateway::startup::Tells;
 use crate::gateway::tests::session::check;
 use crate::gateway::tests::world::{POLICY, World, client, server};
 use crate::wire::frame::Frame;
@@ -152,7 +153,7 @@ fn a_statement_that_is_no_text_is_refused_and_recorded() {
     }
     let mut refused = Vec::new();
     for frame in frames {
-        let mut session = Session::new("lease");
+        let mut session = Session::new("lease", Tells::Nothing);
         let mut out = Outbox::default();
         assert!(session.client(&frame, &mut out).is_err());
         assert!(out.upstream.is_empty());
@@ -288,6 +289,27 @@ fn notices_and_errors_about_protected_data_lose_their_text() {
          down Z I",
     );
     assert_eq!(world.finished, ["failed 22P02"]);
+}
+
+#[test]
+fn who_asks_for_it_is_told_which_columns_are_masked() {
+    let mut world = World::new().telling(Tells::Masks);
+    let script = "> Q select email from customers
+         up Q select email from customers
+         < T email:20002:2
+         < D a@b.c
+         < C SELECT 1
+         < Z I
+         down N dbgate: columns of this result are masked
+         down T email
+         down D ***
+         down C SELECT 1
+         down Z I
+         > Q select 1
+         up Q select 1
+         < T a
+         down T a";
+    world.play(script);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::gateway::reply;
 use crate::wire::error::{Fields, Severity, SqlState};
+use crate::wire::origin::{self, Origin};
 
 #[test]
 fn a_scrubbed_report_carries_no_text_of_the_server() {
@@ -54,4 +55,17 @@ fn limits_are_told_with_readable_numbers() {
         reply::row_limit(999).message,
         "dbgate: row limit of 999 reached"
     );
+}
+
+#[test]
+fn what_dbgate_says_is_told_apart_from_what_the_database_says() {
+    assert_eq!(Origin::of(&reply::row_limit(9)), Some(Origin::Limit));
+    let over = reply::ended(&crate::model::session::CloseReason::Expired);
+    assert_eq!(Origin::of(&over), Some(Origin::Ended));
+    let masked = reply::masked([(2, "email"), (5, "a, 7 phone")]);
+    assert_eq!(Origin::of(&masked), Some(Origin::Masked));
+    assert_eq!(origin::masked_columns(&masked), [2, 5]);
+    // Somebody wrote a function in C to sound like us.
+    let forged = Origin::Denied.mark(reply::error(SqlState::WARNING, "no"));
+    assert_eq!(Origin::of(&reply::clipped(forged)), None);
 }

@@ -17,6 +17,7 @@ use crate::gateway::judge::{self, Asker, Finding, Moment};
 use crate::gateway::session::run::{Decided, Lens, Outcome, Run};
 use crate::gateway::session::verdict::{Purpose, Verdict};
 use crate::gateway::session::{Act, Next, Outbox, Session};
+use crate::gateway::startup::Tells;
 use crate::mask::Keys;
 use crate::model::access::Access;
 use crate::model::name::{DatabaseName, ObjectName};
@@ -99,15 +100,8 @@ impl World {
         let database: DatabaseName = "prod".parse().unwrap();
         let catalog = Arc::new(catalog());
         let protection = Protection::resolve(&policy, &database, &catalog);
-        let mut session = Session::new("lease");
-        session.state_mut().renew(
-            "lease".to_owned(),
-            vec!["public".to_owned()],
-            Default::default(),
-            false,
-        );
         Self {
-            session,
+            session: session(Tells::Nothing),
             moment: Moment {
                 policy: Arc::new(policy),
                 protection: Arc::new(protection),
@@ -136,6 +130,12 @@ impl World {
             transcripts: Vec::new(),
             most: None,
         }
+    }
+
+    /// With a client that wants to be told more.
+    pub(super) fn telling(mut self, tells: Tells) -> Self {
+        self.session = session(tells);
+        self
     }
 
     /// Plays a script. Lines begin with `>` (the client sends), `<` (the upstream sends), `up` (the upstream must have got), `down`
@@ -545,6 +545,14 @@ fn show_client(bytes: &[u8]) -> Vec<String> {
             other => format!("{other:?}"),
         })
         .collect()
+}
+
+fn session(tells: Tells) -> Session {
+    let mut session = Session::new("lease", tells);
+    let (user, path) = ("lease".to_owned(), vec!["public".to_owned()]);
+    let state = session.state_mut();
+    state.renew(user, path, Default::default(), false);
+    session
 }
 
 fn show_server(bytes: &[u8]) -> Vec<String> {

@@ -9,7 +9,7 @@ use crate::remote::pg::{Connection, Error, Options};
 use crate::wire::backend::{self, Authentication};
 use crate::wire::frame::Frame;
 use crate::wire::frontend::{self, SaslInitial};
-use crate::wire::startup::{Initial, Startup, Version};
+use crate::wire::startup::{Initial, MASKS, Startup, Version};
 
 /// More rounds than any gateway sets would only heat this machine.
 const MOST_ROUNDS: u32 = 1_000_000;
@@ -21,6 +21,7 @@ pub(super) async fn run(connection: &mut Connection, options: &Options) -> Resul
         ("database", options.database.as_str()),
         ("application_name", options.application.as_str()),
         ("client_encoding", "UTF8"),
+        (MASKS, "on"),
     ];
     let startup = Startup {
         version: Version::V3_0,

@@ -344,6 +344,18 @@ fn settings_leave_out_who_and_where() {
     );
     assert_eq!(startup.extensions(), ["_pq_.new"]);
     assert_eq!(startup.negotiate(), (Version::V3_0, true));
+    assert!(!startup.wants_masks());
+}
+
+#[test]
+fn an_option_of_ours_is_known_and_is_no_setting() {
+    let Ok(Some(Initial::Startup(startup))) = read(&with_user(b"_pq_.dbgate_masks\0on\0\0")).0
+    else {
+        panic!("no startup packet")
+    };
+    assert!(startup.wants_masks());
+    assert_eq!(startup.settings().count(), 0);
+    assert_eq!(startup.negotiate(), (Version::V3_0, false));
 }
 
 #[test]

@@ -15,6 +15,7 @@ use crate::gateway::session::{Act, Error, Mode, Outbox, Pipeline, Session, Via, 
 use crate::sql::footprint::Kind;
 use crate::wire::backend::{Message, TransactionStatus, kind};
 use crate::wire::frame::{self, Frame};
+use crate::wire::row::RowDescription;
 
 impl Session {
     /// Takes a message of the upstream.
@@ -233,7 +234,7 @@ impl Session {
 
     fn described(
         &mut self,
-        rows: &crate::wire::row::RowDescription,
+        rows: &RowDescription,
         frame: &Frame,
         out: &mut Outbox,
     ) -> Result<(), Error> {
@@ -275,6 +276,11 @@ impl Session {
             return Ok(());
         }
         if asker == Asker::Client && self.voice == Voice::Speaking {
+            let run = self.runs.get(run);
+            out.client.extend(
+                run.and_then(|run| run.masks(self.tells, rows))
+                    .unwrap_or_default(),
+            );
             out.client.extend_from_slice(frame.bytes());
         }
         Ok(())
