@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::cli::error::{Error, Kind};
 use crate::cli::globals::Globals;
 use crate::cli::session;
+use crate::cli::signal;
 use crate::cli::ui::Ui;
 use crate::model::name::DatabaseName;
 use crate::model::time::{Timestamp, parse_span};
@@ -70,15 +71,22 @@ pub async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(), Erro
             .parse::<Timestamp>()
             .unwrap_or(Timestamp::from_micros(i64::MAX)),
         history,
+        broker: broker.clone(),
     };
     let clock = Arc::new(SystemClock::new());
+    let mut killed = signal::killed()?;
     let sitting = Session::new(settings, clock, connection, ui.screen())?;
-    let ending = if io::stdin().is_terminal() {
-        sitting.interact().await
-    } else {
+    let sitting = async {
+        if io::stdin().is_terminal() {
+            return Ok(sitting.interact().await?);
+        }
         let script = io::read_to_string(io::stdin())
             .map_err(|error| Error::setup(format!("read stdin: {error}")))?;
-        sitting.script(&script).await
+        Ok(sitting.script(&script).await?)
+    };
+    let ending = tokio::select! {
+        ending = sitting => ending,
+        number = killed.wait() => Err(Error::signal(number)),
     };
     // The shell is left; its session has no use any more. Should the broker be gone, the end comes by itself.
     let _ended = broker.end_session(&granted.session.id).await;

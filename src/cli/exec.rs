@@ -9,6 +9,7 @@ use tokio::io::AsyncRead;
 use crate::cli::error::{Error, Kind};
 use crate::cli::globals::{Globals, Output};
 use crate::cli::session;
+use crate::cli::signal;
 use crate::cli::ui::Ui;
 use crate::model::name::DatabaseName;
 use crate::model::time::parse_span;
@@ -96,13 +97,14 @@ pub async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(), Erro
     let sources = args.sources()?;
     let broker = globals.broker(ui).await?;
     let patience = args.wait.unwrap_or_default();
+    let ask = args.session.to_ask(&args.database);
+    let granted = session::open(ui, &broker, ask, patience).await?;
     let waits = Patience {
         span: patience,
         broker: broker.clone(),
     };
     let driver = Driver::new(Some(waits))?;
-    let ask = args.session.to_ask(&args.database);
-    let granted = session::open(ui, &broker, ask, patience).await?;
+    let mut killed = signal::killed()?;
     let connection = session::connect(&broker, &granted, "dbgate exec").await?;
     let screen = ui.screen();
     let style = style(ui, &screen, args);
@@ -114,7 +116,10 @@ pub async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(), Erro
         json: ui.is_json(),
         done: 0,
     };
-    let result = run.all(&sources).await;
+    let result = tokio::select! {
+        result = run.all(&sources) => result,
+        number = killed.wait() => Err(Error::signal(number)),
+    };
     let closed = run.book.close().map_err(Error::from);
     run.connection.close().await;
     // The session has done what it was for. Should the broker be gone by now, its end comes by itself.
@@ -227,7 +232,7 @@ impl Run<'_> {
                 // `pg_dump` writes these two to keep psql from running commands; here there are none to run.
                 Part::Command { text, .. }
                     if text.starts_with("\\restrict") || text.starts_with("\\unrestrict") => {}
-                Part::Command { text, line } => {
+                Part::Command { text, line } | Part::Stray { text, line } => {
                     let name = source.name.as_deref().unwrap_or("-c");
                     let word = text.split_whitespace().next().unwrap_or("\\");
                     return Err(Error::usage(format!("{name}:{line}: `{word}` is no SQL"))
@@ -324,7 +329,8 @@ impl Run<'_> {
 
 /// The exit code's kind for an error of the database or the gateway.
 fn kind(fields: &Fields, held: bool) -> Kind {
-    if drive::is_end(fields) || (held && fields.code != SqlState::QUERY_CANCELED) {
+    let over = drive::is_end(fields) || drive::is_rejection(fields);
+    if over || (held && fields.code != SqlState::QUERY_CANCELED) {
         Kind::Ended
     } else if drive::is_refusal(fields) {
         Kind::Refused

@@ -21,8 +21,33 @@ pub(crate) fn ended() -> Result<Ended, Error> {
     })
 }
 
+/// Waits for what ends a program from outside while Ctrl-C means something else to it.
+#[derive(Debug)]
+pub(crate) struct Killed {
+    terminate: Signal,
+    hangup: Signal,
+}
+
+/// Begins to listen; from here on, these signals no longer end the process by themselves.
+pub(crate) fn killed() -> Result<Killed, Error> {
+    Ok(Killed {
+        terminate: listen(SignalKind::terminate())?,
+        hangup: listen(SignalKind::hangup())?,
+    })
+}
+
 fn listen(kind: SignalKind) -> Result<Signal, Error> {
     signal(kind).map_err(|error| Error::setup(format!("listen to signals: {error}")))
+}
+
+impl Killed {
+    /// The number of the signal that came. Cancel-safe.
+    pub(crate) async fn wait(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.terminate.recv() => 15,
+            _ = self.hangup.recv() => 1,
+        }
+    }
 }
 
 impl Ended {

@@ -1,5 +1,6 @@
 //! What could come next: keywords, tables, columns and functions, by where the cursor stands. Pure.
 
+use crate::model::escape;
 use crate::shell::text::{self, Kind, Piece};
 
 /// The commands that `\?` explains.
@@ -311,14 +312,16 @@ fn columns(used: &Used, names: &Names) -> Vec<String> {
         .collect()
 }
 
-/// Columns of the tables in the statement, then functions, keywords and tables.
+/// Columns of the tables in the statement, or of all while it names none; then functions, keywords and tables.
 fn anything(line: &str, prefix: &str, names: &Names) -> Vec<String> {
-    let mut all: Vec<_> = used(line)
-        .iter()
-        .flat_map(|used| columns(used, names))
-        .collect();
+    let used = used(line);
+    let mut all: Vec<_> = used.iter().flat_map(|used| columns(used, names)).collect();
     if prefix.is_empty() {
         return all;
+    }
+    if used.is_empty() {
+        let visible = names.relations.iter().filter(|relation| relation.visible);
+        all.extend(visible.flat_map(|relation| relation.columns.iter().map(|name| quote(name))));
     }
     all.extend(KEYWORDS.iter().map(|word| (*word).to_owned()));
     all.extend(
@@ -404,6 +407,10 @@ fn pick(candidates: Vec<String>, prefix: &str, typed: &str) -> Vec<String> {
         && typed.chars().any(char::is_uppercase);
     let mut found: Vec<String> = Vec::new();
     for candidate in candidates {
+        // Candidates are written to the terminal as they are.
+        if candidate.contains(escape::is_unsafe) {
+            continue;
+        }
         if !candidate
             .trim_start_matches('"')
             .to_lowercase()

@@ -428,13 +428,15 @@ ORDER BY 1, 2, a.attnum
 LIMIT 5000"
 }
 
-/// Functions that can be called by their name alone.
+/// Functions that can be called by their name alone, without those that only the server itself calls: they take or give `internal` or
+/// `cstring`.
 #[must_use]
 pub const fn function_names() -> &'static str {
     "SELECT DISTINCT p.proname
 FROM pg_catalog.pg_proc p
      LEFT JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-WHERE pg_catalog.pg_function_is_visible(p.oid) AND p.prokind <> 'p' AND p.proname !~ '^_|^(pg|bt|gin|gist|hash|int|text|array|float|numeric|box|bpchar)_'
+WHERE pg_catalog.pg_function_is_visible(p.oid) AND p.prokind <> 'p' AND p.proname !~ '^_'
+      AND p.prorettype NOT IN (2275, 2281) AND (p.pronargs = 0 OR p.proargtypes[0] NOT IN (2275, 2281))
 ORDER BY 1
 LIMIT 5000"
 }

@@ -1,6 +1,8 @@
 //! Runs one statement string: rows to the book, notices to the screen, `COPY` to and from where it belongs.
 
+use std::future::poll_fn;
 use std::io::{self, Write};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -10,9 +12,11 @@ use tokio::time::{Instant, sleep_until};
 use crate::model::session::RequestId;
 use crate::remote::broker::Broker;
 use crate::remote::pg::{self, Connection, Event};
+use crate::shell::keys::Keys;
 use crate::shell::render::Book;
 use crate::shell::report;
 use crate::shell::screen::Screen;
+use crate::shell::spinner;
 use crate::wire::error::{Fields, SqlState};
 use crate::wire::frame::Frame;
 use crate::wire::origin::{self, Origin};
@@ -94,12 +98,21 @@ struct Job<'a, 'b> {
     book: &'a mut Book<Screen>,
     ends: Ends<'b>,
     outcome: Outcome,
+    /// Keys are not shown while it lives.
+    keys: Option<Keys>,
+    began: Instant,
+    /// Since when nobody has seen anything new.
+    still: Instant,
+    /// Bytes of `COPY` data so far.
+    copied: u64,
+    /// When the patience for an approval ends.
+    deadline: Option<Instant>,
+    /// When a cancel was asked for.
+    cancelled: Option<Instant>,
 }
 
-/// The cancel that was asked for.
-struct Cancelled {
-    at: Instant,
-}
+/// How many events are taken before somebody looks whether Ctrl-C was pressed: a fast server leaves no other moment for it.
+const GLANCE: u32 = 64;
 
 impl Driver {
     /// From now on Ctrl-C cancels statements instead of ending the process.
@@ -113,9 +126,9 @@ impl Driver {
         })
     }
 
-    /// Waits for Ctrl-C.
-    pub async fn interrupted(&mut self) {
-        self.interrupts.recv().await;
+    /// Whether Ctrl-C was pressed and nobody has taken notice yet.
+    pub async fn was_interrupted(&mut self) -> bool {
+        poll_fn(|context| Poll::Ready(self.interrupts.poll_recv(context).is_ready())).await
     }
 
     /// Runs `sql` to its end.
@@ -129,13 +142,21 @@ impl Driver {
         book: &mut Book<Screen>,
         ends: Ends<'_>,
     ) -> Result<Outcome, Error> {
+        let now = Instant::now();
         let mut job = Job {
+            keys: book.out().looks().spins.then(Keys::hush),
             book,
             ends,
             outcome: Outcome::default(),
+            began: now,
+            still: now,
+            copied: 0,
+            deadline: None,
+            cancelled: None,
         };
         let result = self.follow(connection, sql, &mut job).await;
         job.book.out().still();
+        drop(job.keys);
         let outcome = job.outcome;
         match result {
             // The server said why before it closed the connection.
@@ -152,38 +173,35 @@ impl Driver {
         job: &mut Job<'_, '_>,
     ) -> Result<(), Error> {
         connection.query(sql).await?;
-        job.book.out().spin("Running");
-        let mut cancelled: Option<Cancelled> = None;
-        let mut deadline: Option<Instant> = None;
+        let mut glance = 0_u32;
         loop {
+            glance = glance.wrapping_add(1);
+            if glance.is_multiple_of(GLANCE) && self.was_interrupted().await {
+                job.cancel(connection)?;
+            }
             let event = match connection.pending().await? {
                 Some(event) => event,
-                None => {
-                    job.book.out().flush()?;
-                    let limit = cancelled.as_ref().map(|cancel| cancel.at + GRACE);
-                    tokio::select! {
-                        event = connection.next() => event?,
-                        _ = self.interrupts.recv() => {
-                            job.outcome.stopped = Some(Stop::Interrupted);
-                            cancel(connection, job.book, &mut cancelled)?;
-                            continue;
-                        }
-                        () = until(deadline) => {
-                            deadline = self.give_up(job).await;
-                            continue;
-                        }
-                        () = until(limit) => return Err(Error::Interrupted),
-                    }
-                }
+                None => match self.wait(connection, job).await? {
+                    Some(event) => event,
+                    None => continue,
+                },
             };
             if let Event::Notice(fields) = &event
                 && let Some(request) = waits_for(fields)
             {
                 job.outcome.request = Some(request);
-                deadline = self.deadline();
+                job.deadline = self.deadline();
             }
             if !matches!(event, Event::Notice(_)) {
-                deadline = None;
+                job.deadline = None;
+            }
+            let shown = matches!(
+                event,
+                Event::Columns(_) | Event::Row(_) | Event::CopyData(_)
+            );
+            // Who has asked for a stop does not want to see what is still under way.
+            if shown && job.outcome.stopped == Some(Stop::Interrupted) {
+                continue;
             }
             if self.take(event, connection, job).await? {
                 return Ok(());
@@ -208,6 +226,32 @@ impl Driver {
         None
     }
 
+    /// Waits for what comes next, with an eye on the keys and the clock; `None`: something else has happened.
+    async fn wait(
+        &mut self,
+        connection: &mut Connection,
+        job: &mut Job<'_, '_>,
+    ) -> Result<Option<Event>, Error> {
+        job.rest()?;
+        let limit = job.cancelled.map(|at| at + GRACE);
+        let spin = job
+            .book
+            .out()
+            .could_spin()
+            .then(|| job.still + spinner::DELAY);
+        tokio::select! {
+            event = connection.next() => return Ok(Some(event?)),
+            _ = self.interrupts.recv() => job.cancel(connection)?,
+            () = until(spin) => {
+                let text = job.progress();
+                job.book.out().spin(&text, job.began.elapsed());
+            }
+            () = until(job.deadline) => job.deadline = self.give_up(job).await,
+            () = until(limit) => return Err(Error::Interrupted),
+        }
+        Ok(None)
+    }
+
     /// Acts on one event; says whether it was the last.
     async fn take(
         &mut self,
@@ -220,8 +264,7 @@ impl Driver {
             Event::Row(row) => {
                 job.book.row(&row)?;
                 if job.book.rows().is_multiple_of(1000) {
-                    let text = format!("{} rows", job.book.rows());
-                    job.book.out().spin_on(&text);
+                    job.spin_on();
                 }
             }
             Event::Complete(tag) => {
@@ -254,7 +297,14 @@ impl Driver {
                 job.outcome.failure = Some(fields);
             }
             Event::CopyIn => self.copy_in(connection, job).await?,
-            Event::CopyData(frame) => copy_out(job, &frame)?,
+            Event::CopyData(frame) => {
+                let before = job.copied >> 20;
+                job.copied += u64::try_from(frame.body().len()).unwrap_or_default();
+                if job.copied >> 20 > before {
+                    job.spin_on();
+                }
+                copy_out(job, &frame)?;
+            }
             Event::Notification(channel, payload) => {
                 job.book
                     .out()
@@ -273,6 +323,8 @@ impl Driver {
         connection: &mut Connection,
         job: &mut Job<'_, '_>,
     ) -> Result<(), Error> {
+        // What is typed now may be the data.
+        job.keys = None;
         let Some(mut source) = job.ends.source.take() else {
             connection
                 .copy_end(Some("there is no data to read"))
@@ -291,6 +343,8 @@ impl Driver {
             match read {
                 Ok(0) => return Ok(connection.copy_end(None).await?),
                 Ok(read) => {
+                    job.copied += u64::try_from(read).unwrap_or_default();
+                    job.spin_on();
                     connection
                         .copy_data(chunk.get(..read).unwrap_or_default())
                         .await?;
@@ -310,27 +364,49 @@ impl Driver {
     }
 }
 
-/// Asks the gateway to cancel; the second time within a moment it is not asked but left.
-fn cancel(
-    connection: &Connection,
-    book: &mut Book<Screen>,
-    cancelled: &mut Option<Cancelled>,
-) -> Result<(), Error> {
-    let now = Instant::now();
-    if cancelled
-        .as_ref()
-        .is_some_and(|earlier| now < earlier.at + TWICE)
-    {
-        return Err(Error::Interrupted);
+impl Job<'_, '_> {
+    /// Asks the gateway to cancel; the second time within a moment it is not asked but left.
+    fn cancel(&mut self, connection: &Connection) -> Result<(), Error> {
+        let now = Instant::now();
+        self.outcome.stopped = Some(Stop::Interrupted);
+        if self.cancelled.is_some_and(|at| now < at + TWICE) {
+            return Err(Error::Interrupted);
+        }
+        self.cancelled.get_or_insert(now);
+        self.book.out().say("Canceling the statement.")?;
+        let canceller = connection.canceller();
+        // It goes on by itself: the statement's own connection tells how it ended.
+        tokio::spawn(async move { canceller.send().await });
+        Ok(())
     }
-    if cancelled.is_none() {
-        *cancelled = Some(Cancelled { at: now });
+
+    /// Writes out what there is before a wait.
+    fn rest(&mut self) -> io::Result<()> {
+        if self.book.out().rest()? {
+            self.still = Instant::now();
+        }
+        self.spin_on();
+        Ok(())
     }
-    book.out().say("Canceling the statement.")?;
-    let canceller = connection.canceller();
-    // It goes on by itself: the statement's own connection tells how it ended.
-    tokio::spawn(async move { canceller.send().await });
-    Ok(())
+
+    /// Lets the spinner tell how far it has come.
+    fn spin_on(&mut self) {
+        let text = self.progress();
+        self.book.out().spin_on(|| text);
+    }
+
+    /// How far it has come: rows, bytes of a `COPY`, or the request it waits for.
+    fn progress(&self) -> String {
+        const MEGABYTE: u64 = 1 << 20;
+        match (&self.outcome.request, self.book.rows(), self.copied) {
+            (Some(request), 0, 0) => format!("Waiting for the approval of {request}"),
+            (_, 0, 0) => "Running".to_owned(),
+            (_, 0, copied @ 1..MEGABYTE) => format!("Running, {copied} bytes"),
+            (_, 0, copied) => format!("Running, {} MiB", copied / MEGABYTE),
+            (_, 1, _) => "Running, 1 row".to_owned(),
+            (_, rows, _) => format!("Running, {rows} rows"),
+        }
+    }
 }
 
 async fn until(instant: Option<Instant>) {
@@ -381,11 +457,17 @@ pub fn is_refusal(fields: &Fields) -> bool {
     }
 }
 
-/// Whether an error says that the session, or its wait, is over.
+/// Whether an error says that a request was denied, or not decided in time.
+#[must_use]
+pub fn is_rejection(fields: &Fields) -> bool {
+    Origin::of(fields) == Some(Origin::Rejected)
+}
+
+/// Whether an error says that the session is over.
 #[must_use]
 pub fn is_end(fields: &Fields) -> bool {
     match Origin::of(fields) {
-        Some(Origin::Ended | Origin::Rejected) => true,
+        Some(Origin::Ended) => true,
         Some(_) => false,
         None => {
             fields.code == SqlState::ADMIN_SHUTDOWN

@@ -1,6 +1,7 @@
 //! The two streams of a shell or script: data to one, talk to the other, and a spinner that gives way to both.
 
 use std::io::{self, BufWriter, Write};
+use std::time::Duration;
 
 use crate::model::escape;
 use crate::shell::spinner::Spinner;
@@ -11,6 +12,14 @@ pub struct Screen {
     talk: Box<dyn Write + Send>,
     looks: Looks,
     spinner: Option<Spinner>,
+    /// Whether a person saw something since the last [`Screen::rest`].
+    seen: Seen,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    Something,
 }
 
 /// What the streams are.
@@ -38,6 +47,7 @@ impl Screen {
             talk,
             looks,
             spinner: None,
+            seen: Seen::Nothing,
         }
     }
 
@@ -57,16 +67,31 @@ impl Screen {
         Some(size.map_or(80, |size| usize::from(size.ws_col)).max(20))
     }
 
-    /// Lets a spinner turn until something is written.
-    pub fn spin(&mut self, text: &str) {
-        self.spinner = Some(Spinner::start(text, self.looks.spins));
+    /// Whether a spinner could turn now and does not.
+    #[must_use]
+    pub const fn could_spin(&self) -> bool {
+        self.looks.spins && self.spinner.is_none()
+    }
+
+    /// Lets a spinner turn until something is written; what it tells of has gone on for `elapsed`.
+    pub fn spin(&mut self, text: &str, elapsed: Duration) {
+        self.spinner = Some(Spinner::shown(text, elapsed));
     }
 
     /// Changes what the spinner says.
-    pub fn spin_on(&self, text: &str) {
+    pub fn spin_on(&self, text: impl FnOnce() -> String) {
         if let Some(spinner) = &self.spinner {
-            spinner.say(text);
+            spinner.say(&text());
         }
+    }
+
+    /// Writes out what is left; says whether a person has seen anything new since the last time.
+    ///
+    /// # Errors
+    /// When the stream can't be written.
+    pub fn rest(&mut self) -> io::Result<bool> {
+        self.out.flush()?;
+        Ok(std::mem::replace(&mut self.seen, Seen::Nothing) == Seen::Something)
     }
 
     /// Stops the spinner.
@@ -91,6 +116,7 @@ impl Screen {
     /// When the stream can't be written.
     pub fn tell(&mut self, color: &str, label: &str, text: &str) -> io::Result<()> {
         self.spinner = None;
+        self.seen = Seen::Something;
         self.out.flush()?;
         let text = escape::block(text);
         if self.looks.talk_color && !color.is_empty() {
@@ -119,6 +145,7 @@ impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.looks.out_terminal {
             self.spinner = None;
+            self.seen = Seen::Something;
         }
         self.out.write(bytes)
     }

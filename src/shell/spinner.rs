@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::model::escape;
 
 /// What is done faster needs no spinner.
-const DELAY: Duration = Duration::from_millis(300);
+pub const DELAY: Duration = Duration::from_millis(300);
 
 /// Says that something goes on, and for how long.
 pub struct Spinner {
@@ -21,20 +21,16 @@ impl Spinner {
     /// Starts one; `seen` is whether stderr is a person's.
     #[must_use]
     pub fn start(text: &str, seen: bool) -> Self {
-        let bar = ProgressBar::hidden();
         if !seen {
+            let bar = ProgressBar::hidden();
             return Self { bar, waiter: None };
         }
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-            bar.set_style(style);
-        }
-        bar.set_message(escape::line(text).into_owned());
+        let bar = bar(text, Duration::ZERO);
         let (stop, stopped) = mpsc::channel();
         let shown = bar.clone();
         let waiter = thread::spawn(move || {
             if stopped.recv_timeout(DELAY) == Err(mpsc::RecvTimeoutError::Timeout) {
-                shown.set_draw_target(ProgressDrawTarget::stderr());
-                shown.enable_steady_tick(Duration::from_millis(100));
+                show(&shown);
             }
         });
         Self {
@@ -43,12 +39,32 @@ impl Spinner {
         }
     }
 
+    /// Shows one at once, for something that goes on since `elapsed`.
+    #[must_use]
+    pub fn shown(text: &str, elapsed: Duration) -> Self {
+        let bar = bar(text, elapsed);
+        show(&bar);
+        Self { bar, waiter: None }
+    }
+
     /// Says something else.
     pub fn say(&self, text: &str) {
-        if self.waiter.is_some() {
-            self.bar.set_message(escape::line(text).into_owned());
-        }
+        self.bar.set_message(escape::line(text).into_owned());
     }
+}
+
+fn bar(text: &str, elapsed: Duration) -> ProgressBar {
+    let bar = ProgressBar::hidden().with_elapsed(elapsed);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(escape::line(text).into_owned());
+    bar
+}
+
+fn show(bar: &ProgressBar) {
+    bar.set_draw_target(ProgressDrawTarget::stderr());
+    bar.enable_steady_tick(Duration::from_millis(100));
 }
 
 impl Drop for Spinner {

@@ -253,6 +253,13 @@ pub enum Part<'a> {
         /// Its line, from 1.
         line: usize,
     },
+    /// A backslash command behind a statement that has not ended, up to the end of its line. The statement is not meant to run.
+    Stray {
+        /// The command's text, with the backslash.
+        text: &'a str,
+        /// Its line, from 1.
+        line: usize,
+    },
 }
 
 /// A script, taken apart part by part. It looks only as far ahead as it must, so that long files are no burden.
@@ -336,13 +343,16 @@ impl<'a> Script<'a> {
                     return Some((Part::Command { text, line }, start + text.len()));
                 }
                 Kind::Backslash if nesting.is_outside() => {
-                    let word = self.rest_of_line(start);
-                    let how = if word.starts_with("\\gx") {
-                        End::GoExpanded
-                    } else {
-                        End::Go
+                    let text = self.rest_of_line(start);
+                    let part = match text.trim_end() {
+                        "\\g" => statement(End::Go),
+                        "\\gx" => statement(End::GoExpanded),
+                        _ => {
+                            let line = self.line_of(start);
+                            Part::Stray { text, line }
+                        }
                     };
-                    return Some((statement(how), start + word.len()));
+                    return Some((part, start + text.len()));
                 }
                 kind => {
                     begin = Some(from);

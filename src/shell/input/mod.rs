@@ -3,7 +3,8 @@
 pub mod history;
 
 use std::borrow::Cow;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
+use std::thread;
 
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
@@ -32,8 +33,8 @@ pub enum Line {
     End,
 }
 
-/// Says something while a line is being edited, without breaking the line.
-pub type Printer = Box<dyn FnMut(String) + Send>;
+/// Says something while a line is being edited, without breaking the line; nobody waits until it is said.
+pub type Printer = mpsc::Sender<String>;
 
 /// The line editor.
 pub struct Reader {
@@ -53,7 +54,6 @@ impl Reader {
     ) -> Result<Self, ReadlineError> {
         let config = Config::builder()
             .max_history_size(history::MOST)?
-            .history_ignore_space(true)
             .completion_type(rustyline::CompletionType::List)
             .bracketed_paste(true)
             .auto_add_history(false)
@@ -78,10 +78,16 @@ impl Reader {
     /// What says things while a line is being edited, where the terminal can do that.
     pub fn printer(&mut self) -> Option<Printer> {
         let mut printer = self.editor.create_external_printer().ok()?;
-        Some(Box::new(move |text| {
-            // Who can't be told now is told at the next prompt.
-            let _unsaid = printer.print(text);
-        }))
+        let (sender, texts) = mpsc::channel();
+        // It has a thread of its own: it blocks while nobody edits, and for ever once the terminal is gone.
+        thread::spawn(move || {
+            for text in texts {
+                if printer.print(text).is_err() {
+                    return;
+                }
+            }
+        });
+        Some(sender)
     }
 
     /// Reads until a statement or command is complete. It blocks.

@@ -173,7 +173,8 @@ impl<W: Write> Book<W> {
     /// When the output can't be written.
     pub fn end(&mut self, tag: &str) -> io::Result<Option<u64>> {
         let sheet = std::mem::replace(&mut self.sheet, Sheet::None);
-        let rows = (!matches!(sheet, Sheet::None)).then_some(self.rows);
+        let rows = std::mem::take(&mut self.rows);
+        let rows = (!matches!(sheet, Sheet::None)).then_some(rows);
         match sheet {
             Sheet::None if self.style.form == Form::Json => {
                 json::command(&mut self.out, tag, self.results)?;

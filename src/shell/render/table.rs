@@ -185,10 +185,25 @@ impl Table {
 
     fn write(&mut self, out: &mut impl Write, cells: &[Cell]) -> io::Result<()> {
         self.count += 1;
+        self.widen(cells);
         match &self.phase {
             Phase::Sampling { .. } => Ok(()),
             Phase::Side(widths) => self.side(out, cells, widths),
             Phase::Below(names) => self.record(out, cells, *names),
+        }
+    }
+
+    /// Makes room for a row wider than those before, as far as the terminal has some: what is cut off is lost to whoever reads.
+    fn widen(&mut self, cells: &[Cell]) {
+        let (Phase::Side(widths), Some(terminal)) = (&mut self.phase, self.style.width) else {
+            return;
+        };
+        let taken = widths.iter().sum::<usize>() + widths.len() * 3;
+        let mut room = terminal.saturating_sub(taken);
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            let more = cell.width().saturating_sub(*width).min(room);
+            *width += more;
+            room -= more;
         }
     }
 

@@ -3,13 +3,16 @@
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 
+use crate::api::types;
+use crate::audit::scrub;
 use crate::model::escape;
+use crate::policy::explain::Explanation;
 use crate::shell::describe::{self, Copy, Listing};
 use crate::shell::drive::Ends;
 use crate::shell::meta::{self, Command, Switch};
 use crate::shell::render::Form;
-use crate::shell::report::Place;
-use crate::shell::session::{DEEPEST, Ending, Session, Settings};
+use crate::shell::report::{self, Place};
+use crate::shell::session::{DEEPEST, Ending, Refusal, Session, Settings};
 
 impl Session {
     /// Runs a command; says whether it went well.
@@ -22,7 +25,7 @@ impl Session {
                 Ok(true)
             }
             Ok(Command::Help) => self.print(meta::HELP),
-            Ok(Command::Why) => self.why(),
+            Ok(Command::Why) => self.why().await,
             Ok(Command::ConnectionInfo) => self.info(),
             Ok(Command::Expanded(switch)) => self.expanded(switch),
             Ok(Command::Timing(switch)) => {
@@ -101,14 +104,15 @@ impl Session {
         }
     }
 
-    fn why(&mut self) -> io::Result<bool> {
+    async fn why(&mut self) -> io::Result<bool> {
         let Some(refusal) = &self.refusal else {
             return self.say("Nothing was refused in this sitting.");
         };
-        let fields = &refusal.fields;
+        let Refusal { fields, sql } = refusal;
+        let fields = report::without_secrets(fields, sql);
         let mut text = format!(
             "The statement\n\n  {}\n\nwas refused: {}.\n",
-            refusal.sql.replace('\n', "\n  "),
+            scrub::statement(sql).replace('\n', "\n  "),
             fields.message
         );
         if let Some(detail) = &fields.detail {
@@ -117,10 +121,15 @@ impl Session {
         if let Some(hint) = &fields.hint {
             text.push_str(&format!("\nWhat would help: {hint}"));
         }
-        text.push_str(&format!(
-            "\nAll of it: dbgate explain {} -c '…' shows what the statement touches and which rules decide.",
-            self.settings.database
-        ));
+        let ask = types::ExplainAsk {
+            database: self.settings.database.to_string(),
+            sql: sql.clone(),
+            access: self.settings.access.to_string(),
+        };
+        match self.settings.broker.explain(&ask).await {
+            Ok(answer) => text.push_str(&explained(answer)),
+            Err(error) => text.push_str(&format!("\nThe broker does not say more: {error}")),
+        }
         self.print(&text)
     }
 
@@ -234,6 +243,20 @@ impl Session {
         }
         self.print(&text).map(drop)
     }
+}
+
+/// What a statement touches and which rules decide, as `dbgate explain` shows it.
+fn explained(mut answer: serde_json::Value) -> String {
+    let statements = answer
+        .get_mut("statements")
+        .map(serde_json::Value::take)
+        .unwrap_or_default();
+    let statements: Vec<Explanation> = serde_json::from_value(statements).unwrap_or_default();
+    let mut text = String::from("\n");
+    for explanation in &statements {
+        text.push_str(&format!("\n{explanation}"));
+    }
+    text
 }
 
 /// `~/…` as the shell of the operating system has it.

@@ -12,10 +12,12 @@ use tokio::time::Instant;
 use crate::model::access::Access;
 use crate::model::name::DatabaseName;
 use crate::model::time::{Clock, Timestamp};
+use crate::remote::broker::Broker;
 use crate::remote::pg::{self, Connection, Event};
 use crate::shell::drive::{self, Driver, Ends, Outcome};
 use crate::shell::input::history::History;
 use crate::shell::input::{Line, Printer, Reader, SharedNames};
+use crate::shell::keys::Keys;
 use crate::shell::render::{Book, Form, Style};
 use crate::shell::report::{self, Place};
 use crate::shell::screen::Screen;
@@ -38,6 +40,8 @@ pub struct Settings {
     pub ends: Timestamp,
     /// Where histories are; without it, there is none.
     pub history: Option<PathBuf>,
+    /// Who explains refusals.
+    pub broker: Broker,
 }
 
 /// How a sitting ended.
@@ -72,6 +76,8 @@ pub struct Session {
     timing: bool,
     refusal: Option<Refusal>,
     end: Option<Ending>,
+    /// Whether Ctrl-C stopped the last statement: what was entered behind it does not run.
+    canceled: bool,
     depth: usize,
 }
 
@@ -112,6 +118,7 @@ impl Session {
             timing: false,
             refusal: None,
             end: None,
+            canceled: false,
             depth: 0,
         })
     }
@@ -135,15 +142,17 @@ impl Session {
     /// # Errors
     /// When the terminal can't be used.
     pub async fn interact(mut self) -> io::Result<Ending> {
+        // However this ends, the terminal is left as it was.
+        let _keys = Keys::remember();
         self.timing = true;
         self.welcome()?;
         let color = self.book.out().looks().talk_color;
         let history = self.history()?;
         let mut reader =
             Reader::new(history, color, Arc::clone(&self.names)).map_err(io::Error::other)?;
-        let mut printer = reader.printer();
+        let printer = reader.printer();
         while self.end.is_none() {
-            let (back, line) = self.read(reader, &mut printer).await?;
+            let (back, line) = self.read(reader, printer.as_ref()).await?;
             reader = back;
             match line {
                 Line::Dropped => {}
@@ -158,6 +167,8 @@ impl Session {
                             &format!("not kept in the history: {why}"),
                         )?;
                     }
+                    // A Ctrl-C that came too late for the last statement is not meant for this one.
+                    while self.driver.was_interrupted().await {}
                     self.run(&text, None, false).await?;
                 }
             }
@@ -240,7 +251,7 @@ impl Session {
     async fn read(
         &mut self,
         mut reader: Reader,
-        printer: &mut Option<Printer>,
+        printer: Option<&Printer>,
     ) -> io::Result<(Reader, Line)> {
         let prompt = self.prompt();
         let reading = tokio::task::spawn_blocking(move || {
@@ -260,7 +271,7 @@ impl Session {
     }
 
     /// Listens to the gateway while nothing runs. Once the connection is gone there is nothing to listen to.
-    async fn idle(&mut self, printer: &mut Option<Printer>) {
+    async fn idle(&mut self, printer: Option<&Printer>) {
         if self.stale && self.end.is_none() && self.connection.status() == TransactionStatus::Idle {
             self.fetch_names().await;
             self.stale = false;
@@ -291,7 +302,8 @@ impl Session {
             }
         };
         if let Some(printer) = printer {
-            printer(format!("{}\n", crate::model::escape::block(&text)));
+            // A printer that has given up has no terminal any more.
+            let _unsaid = printer.send(format!("{}\n", crate::model::escape::block(&text)));
         }
     }
 
@@ -306,6 +318,13 @@ impl Session {
                         line,
                     };
                     Box::pin(self.command(text, &place)).await?
+                }
+                Part::Stray { text, line } => {
+                    let place = Place {
+                        file: file.map(ToOwned::to_owned),
+                        line,
+                    };
+                    return self.stray(text, &place);
                 }
                 Part::Statement { text, line, end } => {
                     let place = Place {
@@ -326,11 +345,32 @@ impl Session {
                     self.statement(text, &place, form, ends).await?
                 }
             };
-            if self.end.is_some() || (stop && !fine) {
+            let canceled = std::mem::take(&mut self.canceled);
+            if self.end.is_some() || canceled || (stop && !fine) {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// A command where none may be: the statement before it may not be what the person wants to run.
+    fn stray(&mut self, text: &str, place: &Place) -> io::Result<bool> {
+        let word = text.split_whitespace().next().unwrap_or_default();
+        let place = match &place.file {
+            Some(file) => format!("{file}:{}: ", place.line),
+            None => String::new(),
+        };
+        let out = self.book.out();
+        let text = format!(
+            "{place}`{word}` stands behind a statement that has not ended; neither was run"
+        );
+        out.tell("1;31", "error: ", &text)?;
+        out.tell(
+            "36",
+            "hint: ",
+            "end a statement with ; or \\g; Ctrl-C drops what is typed",
+        )?;
+        Ok(false)
     }
 
     /// Runs one statement and tells what came of it; says whether it went well.
@@ -354,6 +394,7 @@ impl Session {
         };
         let took = began.elapsed();
         let fine = outcome.failure.is_none();
+        self.canceled = outcome.stopped.is_some();
         self.settle(outcome, sql, place)?;
         if self.timing {
             let text = format!("time: {}", span(took));
@@ -371,10 +412,11 @@ impl Session {
             return Ok(());
         };
         report::error(self.book.out(), &fields, sql, place)?;
-        if drive::is_end(&fields) {
+        let script = place.file.is_some() && self.depth == 0;
+        if drive::is_end(&fields) || (script && drive::is_rejection(&fields)) {
             self.end = Some(Ending::Over);
         } else if drive::is_refusal(&fields) {
-            if place.file.is_some() && self.depth == 0 {
+            if script {
                 self.end = Some(Ending::Refused);
             } else {
                 self.book

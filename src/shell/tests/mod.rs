@@ -1,3 +1,5 @@
 //! One file per source file.
 
+mod complete;
+mod meta;
 mod text;

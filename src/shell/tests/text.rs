@@ -19,6 +19,7 @@ fn check(script: &str, expected: &[&str]) {
                 format!("{line}: {text}{mark}")
             }
             Part::Command { text, line } => format!("{line}: !{text}"),
+            Part::Stray { text, line } => format!("{line}: stray {text}"),
         })
         .collect();
     assert_eq!(parts, expected, "{script:?}");
@@ -94,6 +95,19 @@ fn backslash_commands_are_parts() {
         &["1: select 1 \\gx", "2: select 2 \\g"],
     );
     check("\\d it's\nselect 1;", &["1: !\\d it's", "2: select 1"]);
+}
+
+#[test]
+fn a_statement_before_another_command_is_not_run() {
+    check("delete from t\n\\r\n", &["2: stray \\r"]);
+    check("select 1 \\d t; select 2", &["1: stray \\d t; select 2"]);
+    check(
+        "select 1 \\gset\nselect 2;",
+        &["1: stray \\gset", "2: select 2"],
+    );
+    check("select 1 \\g file\n", &["1: stray \\g file"]);
+    check("select 1 \\g  \nx;", &["1: select 1 \\g", "2: x"]);
+    assert!(!Script::new("delete from t\n\\r").is_open());
 }
 
 #[test]
