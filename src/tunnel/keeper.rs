@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::MissedTickBehavior;
 
 use crate::api::types::{self, Granted, Opened, RequestView, SessionView};
 use crate::model::secret::Secret;
@@ -20,6 +19,8 @@ use crate::wire::error::SqlState;
 
 /// How often the wall clock is looked at.
 const TICK: Duration = Duration::from_secs(5);
+/// What is waited beyond a moment, so that it has passed.
+const MOMENT: Duration = Duration::from_millis(50);
 /// How often it is asked whether a request is decided, or somebody has signed in.
 const POLL: Duration = Duration::from_secs(2);
 /// How long connections are held for somebody to sign in.
@@ -160,19 +161,33 @@ impl Keeper {
 
     /// Serves until the signal starts, then ends the session at the broker.
     pub async fn run(mut self) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let pause = self.pace();
             tokio::select! {
                 () = self.signal.started() => break,
                 want = self.wants.recv() => match want {
                     Some(want) => self.serve(want).await,
                     None => break,
                 },
-                _ = tick.tick() => self.look().await,
+                () = tokio::time::sleep(pause) => self.look().await,
             }
         }
         self.end().await;
+    }
+
+    /// How long until the next look: no later than when a session is to be renewed, for a short one is over within the usual pause.
+    fn pace(&self) -> Duration {
+        let due = self
+            .open
+            .as_ref()
+            .filter(|open| open.renewable == Renewable::Yes);
+        let due = due.map(|open| {
+            let left = self.clock.now().until(open.ends);
+            left.saturating_sub(margin(open.span)) + MOMENT
+        });
+        // Past its time the broker was asked, and did not answer: it is asked again at the usual pace.
+        due.filter(|due| *due > MOMENT)
+            .map_or(TICK, |due| due.min(TICK))
     }
 
     async fn serve(&mut self, want: Want) {
