@@ -27,7 +27,7 @@ pub(crate) struct Args {
     session: session::Args,
 
     /// How long to wait for an approval, such as 10m; without it, a session that needs one ends with code 5
-    #[arg(long, value_name = "SPAN", value_parser = parse_span)]
+    #[arg(long, env = "DBGATE_WAIT", hide_env_values = true, value_name = "SPAN", value_parser = parse_span)]
     wait: Option<Duration>,
 
     /// The form in which settings are printed

@@ -3,10 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory as _, ValueEnum};
+use clap::ValueEnum;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
+use crate::cli::definitions;
 use crate::cli::error::Error;
 use crate::cli::ui::Ui;
 
@@ -54,7 +54,7 @@ pub fn files(what: What) -> Result<Vec<(String, Vec<u8>)>, Error> {
     match what {
         What::Completions => Ok(completions()),
         What::Man => {
-            let mut command = Cli::command();
+            let mut command = definitions();
             command.build();
             let mut pages = Vec::new();
             man(&command, &mut pages)?;
@@ -73,7 +73,7 @@ fn completions() -> Vec<(String, Vec<u8>)> {
     .into_iter()
     .map(|(shell, name)| {
         let mut text = Vec::new();
-        clap_complete::generate(shell, &mut Cli::command(), "dbgate", &mut text);
+        clap_complete::generate(shell, &mut definitions(), "dbgate", &mut text);
         (name.to_owned(), text)
     })
     .collect()

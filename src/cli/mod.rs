@@ -37,7 +37,8 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _};
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _};
 
 use crate::cli::error::{Error, Kind};
 use crate::cli::globals::Globals;
@@ -73,7 +74,9 @@ Exit codes:
   7  local set-up (configuration, keyring, port, disk, missing programs)
   8  broker unreachable, or its TLS not trusted
   9  verification failed
-  128+n  ended by signal n";
+  128+n  ended by signal n
+
+Every option has an environment variable: the one its help names, such as DBGATE_URL or DBGATE_EXEC_FILE.";
 
 /// One line a command.
 #[derive(Debug, clap::Subcommand)]
@@ -152,10 +155,45 @@ pub fn main() -> ExitCode {
     ExitCode::from(error.kind.exit_code())
 }
 
+/// The definitions, in which every flag has its environment variable: the one it names, else `DBGATE_`, the command and the flag.
+#[must_use]
+pub fn definitions() -> clap::Command {
+    with_variables(Cli::command(), "DBGATE")
+}
+
+fn with_variables(command: clap::Command, prefix: &str) -> clap::Command {
+    let name = |word: &str| format!("{prefix}_{}", word.replace('-', "_").to_ascii_uppercase());
+    let command = command.mut_args(|arg| {
+        let Some(long) = arg.get_long() else {
+            return arg;
+        };
+        if arg.get_env().is_some()
+            || matches!(arg.get_action(), ArgAction::Help | ArgAction::Version)
+        {
+            return arg;
+        }
+        let variable = name(long);
+        let arg = arg.env(variable).hide_env_values(true);
+        match arg.get_action() {
+            // `DBGATE_QUIET=1`, and no mistake for `DBGATE_QUIET=0`.
+            ArgAction::SetTrue => arg.value_parser(FalseyValueParser::new()),
+            _ => arg,
+        }
+    });
+    command.mut_subcommands(|inner| {
+        // Those that nobody calls by hand take nothing from the environment.
+        if inner.is_hide_set() {
+            return inner;
+        }
+        let prefix = name(inner.get_name());
+        with_variables(inner, &prefix)
+    })
+}
+
 /// Reads the arguments; help, version and mistakes are answered here, without a runtime or a configuration.
 fn parse(arguments: Vec<OsString>) -> Result<Cli, ExitCode> {
     let json = wants_json(&arguments);
-    let parsed = Cli::command()
+    let parsed = definitions()
         .try_get_matches_from(arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches));
     parsed.map_err(|error| {

@@ -40,7 +40,12 @@ pub struct Args {
     pub access: Access,
 
     /// Make use of this approved request
-    #[arg(long, value_name = "ID")]
+    #[arg(
+        long,
+        env = "DBGATE_REQUEST",
+        hide_env_values = true,
+        value_name = "ID"
+    )]
     pub request: Option<RequestId>,
 }
 
@@ -185,7 +190,10 @@ impl From<pg::Error> for Error {
                      run it again (`dbgate status` shows whether the session is still open)",
                 ),
             pg::Error::Refused(fields) => {
-                let kind = if drive::is_end(&fields) || fields.code.class() == "28" {
+                let kind = if drive::is_end(&fields)
+                    || drive::is_rejection(&fields)
+                    || fields.code.class() == "28"
+                {
                     Kind::Ended
                 } else if drive::is_refusal(&fields) {
                     Kind::Refused
