@@ -10,7 +10,8 @@ pub(crate) struct Demo {
     child: Child,
     ready: Value,
     /// Nobody's: settings and tokens of whoever runs the tests stay out of it.
-    directory: tempfile::TempDir,
+    config: std::path::PathBuf,
+    _directory: tempfile::TempDir,
 }
 
 impl Demo {
@@ -36,13 +37,19 @@ impl Demo {
         Self {
             child,
             ready,
-            directory,
+            config: directory.path().join("config"),
+            _directory: directory,
         }
     }
 
     /// What the demo says of itself.
     pub(crate) fn said(&self, key: &str) -> &str {
         text(&self.ready[key])
+    }
+
+    /// Where dbgate keeps what it remembers.
+    pub(crate) fn config_dir(&self) -> &std::path::Path {
+        &self.config
     }
 
     /// dbgate as somebody calls it: `engineer`, `reviewer`, `auditor`, `job`.
@@ -55,7 +62,7 @@ impl Demo {
             .env("DBGATE_URL", self.said("url"))
             .env("DBGATE_CA_FILE", self.said("ca_file"))
             .env("DBGATE_ID_TOKEN", text(&user["id_token"]))
-            .env("DBGATE_CONFIG_DIR", self.directory.path())
+            .env("DBGATE_CONFIG_DIR", &self.config)
             .stdin(Stdio::null());
         command
     }
@@ -70,7 +77,7 @@ impl Demo {
             .env("DBGATE_URL", text(&self.ready["url"]))
             .env("DBGATE_CA_FILE", text(&self.ready["ca_file"]))
             .env("DBGATE_ID_TOKEN", text(&engineer["id_token"]))
-            .env("DBGATE_CONFIG_DIR", self.directory.path())
+            .env("DBGATE_CONFIG_DIR", &self.config)
             .output()
             .unwrap();
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -5,6 +5,7 @@ pub(crate) mod peer;
 pub(crate) mod postgres;
 pub(crate) mod raw;
 pub(crate) mod site;
+pub(crate) mod terminal;
 pub(crate) mod wire;
 pub(crate) mod world;
 
