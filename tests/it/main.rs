@@ -11,6 +11,7 @@
     reason = "a test that cannot go on ends, and a suite tells its sizes and times"
 )]
 
+mod approval;
 mod audit;
 mod badinput;
 mod broker;
