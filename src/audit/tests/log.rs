@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fault::until;
-use super::world::{Memory, intended, open, options};
+use super::world::{Memory, Passing, intended, open, options};
 use crate::audit::event::{Action, Context, Event};
 use crate::audit::log::{Log, Options, Record};
 use crate::audit::{Auditable, Recorded};
-use crate::net::clock::SystemClock;
 
 fn all(log: &Log) -> Vec<Record> {
     log.read(0).unwrap().next_many(usize::MAX).unwrap()
@@ -51,7 +50,7 @@ fn what_nobody_waits_for_shares_the_sync_of_what_somebody_waits_for() {
     let storage = Arc::new(Memory::default());
     // The clock of the other tests is always late.
     let (log, _) = Log::open(Options {
-        clock: Arc::new(SystemClock::new()),
+        clock: Arc::new(Passing::default()),
         ..options(&storage, 64 * 1024)
     })
     .unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::audit::event::private::Private;
 use crate::audit::event::{Action, Actor, Context, Decision, Event, Outcome, Statement};
@@ -26,6 +26,31 @@ impl Clock for Ticking {
     fn monotonic(&self) -> Duration {
         // So far that every retry is due.
         Duration::from_secs(self.0.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// A clock that moves as time passes.
+#[derive(Debug)]
+pub(super) struct Passing(Instant);
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test of how long things wait needs time that passes"
+)]
+impl Default for Passing {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for Passing {
+    fn now(&self) -> Timestamp {
+        let micros = i64::try_from(self.0.elapsed().as_micros()).unwrap();
+        Timestamp::from_micros(1_700_000_000_000_000 + micros)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
     }
 }
 
