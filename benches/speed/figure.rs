@@ -1,7 +1,6 @@
 //! Figures with their spread, and tables of them in Markdown, as `docs/performance.md` has them.
 
 use std::fmt;
-use std::io::Write as _;
 
 /// Figures of several rounds in short.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,5 +89,5 @@ impl Table {
 
 /// Prints a line.
 pub(crate) fn line(text: &str) {
-    writeln!(std::io::stdout(), "{text}").unwrap();
+    println!("{text}");
 }

@@ -1,7 +1,6 @@
 //! The floor that a proxy is measured against: it ends the client's TLS, and copies bytes between it and the database's
 //! unix socket without looking at them.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -31,7 +30,7 @@ pub(crate) fn run(arguments: &[String]) {
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        writeln!(std::io::stdout(), "{port}").unwrap();
+        println!("{port}");
         loop {
             let (client, _) = listener.accept().await.unwrap();
             let (acceptor, socket) = (acceptor.clone(), Arc::clone(&socket));

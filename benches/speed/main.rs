@@ -9,6 +9,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::print_stdout,
     reason = "a measurement that cannot go on ends"
 )]
 
@@ -35,7 +36,8 @@ fn main() {
     if let Some((first, rest)) = arguments.split_first()
         && first == "forward"
     {
-        return forward::run(rest);
+        forward::run(rest);
+        return;
     }
     let mut rounds = ROUNDS;
     let mut parts = Vec::new();
@@ -48,7 +50,7 @@ fn main() {
                 rounds = words
                     .next()
                     .and_then(|number| number.parse().ok())
-                    .expect("--rounds NUMBER")
+                    .expect("--rounds NUMBER");
             }
             "version" | "exec" | "select" | "many" | "rows" => parts.push(word),
             other => panic!("there is no part `{other}`: version, exec, select, many, rows"),
