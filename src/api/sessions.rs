@@ -119,10 +119,14 @@ pub(super) async fn show(
 pub(super) async fn end(
     extract::State(state): extract::State<Arc<State>>,
     Caller(caller): Caller,
+    From(client): From,
     extract::Path(id): extract::Path<String>,
 ) -> Result<Json<types::SessionView>, Error> {
     let id = read_id(&id)?;
-    state.broker.end_session(&caller.subject, &id).await?;
+    state
+        .broker
+        .end_session(&caller.subject, &id, Some(client))
+        .await?;
     Ok(Json(find(&state, &caller, &id).await?))
 }
 

@@ -1,5 +1,6 @@
 //! The bytes of the log: lines and their hashes, commitments and the texts behind them.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -26,6 +27,9 @@ const MAGIC: &str = "dbgate-audit-log/1";
 
 /// The field under which a leaf commits to fields that found no room in it.
 pub const MOVED: &str = "moved";
+
+/// The only field of a text that is still clear.
+const PRIVATE: &str = "private";
 
 /// What stands in place of the salt of an erased text.
 pub const ERASED: &str = "----------------------------------------------------------------";
@@ -226,19 +230,71 @@ pub struct Place {
     pub at: u64,
 }
 
-/// Takes the texts out of a leaf, puts commitments in their places, and hashes it.
+/// An event as it will be written, but for its place: what it says holds no passwords. Only this can be sealed.
+#[derive(Debug, Clone)]
+pub struct Clean(Value);
+
+impl Clean {
+    /// Takes the secrets out of an event. Long texts take long.
+    ///
+    /// # Errors
+    /// When it has no JSON.
+    pub fn new(event: Event) -> Result<Self, Error> {
+        let value = serde_json::to_value(event);
+        let mut value = value.map_err(|error| Error::Leaf(error.to_string()))?;
+        scrub("", &mut value);
+        Ok(Self(value))
+    }
+}
+
+fn scrub(name: &str, value: &mut Value) {
+    match value {
+        Value::Array(values) => values.iter_mut().for_each(|value| scrub(name, value)),
+        Value::Object(fields) => match private(fields) {
+            Some(text) => {
+                let clean = match name {
+                    "statement" => scrub::statement(text),
+                    "parameters" | "transcript" => scrub::json(text),
+                    _ => scrub::plain(text),
+                };
+                if let Cow::Owned(clean) = clean {
+                    fields.insert(PRIVATE.to_owned(), clean.into());
+                }
+            }
+            None => fields
+                .iter_mut()
+                .for_each(|(name, value)| scrub(name, value)),
+        },
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Takes the texts out of an event, puts commitments in their places, and hashes it.
 ///
 /// # Errors
 /// When the leaf is longer than [`MAX_LEAF`].
-pub fn seal(place: Place, leaf: &Leaf, entropy: &dyn Entropy) -> Result<Sealed, Error> {
+pub fn seal(
+    place: Place,
+    time: Timestamp,
+    event: &Clean,
+    entropy: &dyn Entropy,
+) -> Result<Sealed, Error> {
     let broken = |error: serde_json::Error| Error::Leaf(error.to_string());
-    let mut value = serde_json::to_value(leaf).map_err(broken)?;
     let mut texts = Texts {
         place,
         entropy,
         payload: Vec::new(),
     };
-    texts.take_from("", &mut value)?;
+    let mut fields = Map::new();
+    fields.insert("index".to_owned(), place.index.into());
+    fields.insert(
+        "time".to_owned(),
+        serde_json::to_value(time).map_err(broken)?,
+    );
+    if let Value::Object(event) = texts.take_from(&event.0)? {
+        fields.extend(event);
+    }
+    let mut value = Value::Object(fields);
     let mut leaf = serde_json::to_vec(&value).map_err(broken)?;
     while leaf.len() > MAX_LEAF {
         if !texts.move_largest(&mut value)? {
@@ -266,32 +322,23 @@ struct Texts<'a> {
 }
 
 impl Texts<'_> {
-    fn take_from(&mut self, name: &str, value: &mut Value) -> Result<(), Error> {
+    /// A value with commitments in the places of its texts.
+    fn take_from(&mut self, value: &Value) -> Result<Value, Error> {
         match value {
-            Value::Array(values) => values
-                .iter_mut()
-                .try_for_each(|value| self.take_from(name, value)),
-            Value::Object(fields) => {
-                if let Some(text) = private(fields) {
-                    let text = match name {
-                        "statement" => scrub::statement(text),
-                        "parameters" | "transcript" => scrub::json(text),
-                        _ => scrub::plain(text),
-                    };
-                    let commitment = self.commit(&text);
-                    *value = serde_json::to_value(commitment)
-                        .map_err(|error| Error::Leaf(error.to_string()))?;
-                    return Ok(());
-                }
-                fields
-                    .iter_mut()
-                    .try_for_each(|(name, value)| self.take_from(name, value))
-            }
+            Value::Array(values) => values.iter().map(|value| self.take_from(value)).collect(),
+            Value::Object(fields) => match private(fields) {
+                Some(text) => serde_json::to_value(self.commit(text))
+                    .map_err(|error| Error::Leaf(error.to_string())),
+                None => fields
+                    .iter()
+                    .map(|(name, value)| Ok((name.clone(), self.take_from(value)?)))
+                    .collect(),
+            },
             Value::String(text) => {
-                text.truncate(text.floor_char_boundary(MAX_STRING));
-                Ok(())
+                let end = text.floor_char_boundary(MAX_STRING);
+                Ok(text.get(..end).unwrap_or_default().into())
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
         }
     }
 
@@ -300,25 +347,23 @@ impl Texts<'_> {
         let Value::Object(fields) = leaf else {
             return Ok(false);
         };
-        let largest = fields
-            .iter()
-            .filter(|(name, value)| *name != MOVED && (value.is_array() || value.is_object()))
-            // What holds a commitment stays, so that a leaf shows all of its commitments.
-            .filter(|(_, value)| commitments(value).is_empty())
-            .map(|(name, value)| (value.to_string().len(), name.clone()))
-            .max()
-            .filter(|(length, _)| *length > 512);
-        let Some((_, name)) = largest else {
+        let Some(path) = largest(fields) else {
             return Ok(false);
         };
-        let value = fields.remove(&name).unwrap_or(Value::Null);
-        let commitment = serde_json::to_value(self.commit(&value.to_string()))
+        let value = match path.split_once('.') {
+            Some((name, inner)) => fields
+                .get_mut(name)
+                .and_then(|group| group.as_object_mut()?.remove(inner)),
+            None => fields.remove(&path),
+        };
+        let text = value.unwrap_or(Value::Null).to_string();
+        let commitment = serde_json::to_value(self.commit(&text))
             .map_err(|error| Error::Leaf(error.to_string()))?;
         match fields
             .entry(MOVED)
             .or_insert_with(|| Value::Object(Map::new()))
         {
-            Value::Object(moved) => moved.insert(name, commitment),
+            Value::Object(moved) => moved.insert(path, commitment),
             _ => None,
         };
         Ok(true)
@@ -352,11 +397,29 @@ impl Texts<'_> {
     }
 }
 
+/// The path of the largest list or group of fields. What holds a commitment stays, so that a leaf shows all of its commitments, but what
+/// is in it without one may go.
+fn largest(fields: &Map<String, Value>) -> Option<String> {
+    let is_group = |value: &Value| value.is_array() || value.is_object();
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for (name, value) in fields.iter().filter(|(name, _)| *name != MOVED) {
+        if commitments(value).is_empty() {
+            found.extend(is_group(value).then(|| (value.to_string().len(), name.clone())));
+            continue;
+        }
+        let inner = value.as_object().into_iter().flatten();
+        let inner = inner.filter(|(_, value)| is_group(value) && commitments(value).is_empty());
+        found.extend(inner.map(|(of, value)| (value.to_string().len(), format!("{name}.{of}"))));
+    }
+    let (length, path) = found.into_iter().max()?;
+    (length > 512).then_some(path)
+}
+
 /// The text of what serializes as a clear [`crate::audit::event::private::Private`].
 fn private(fields: &Map<String, Value>) -> Option<&str> {
     let mut fields = fields.iter();
     match (fields.next(), fields.next()) {
-        (Some((key, Value::String(text))), None) if key == "private" => Some(text),
+        (Some((key, Value::String(text))), None) if key == PRIVATE => Some(text),
         _ => None,
     }
 }

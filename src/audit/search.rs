@@ -214,7 +214,7 @@ pub const fn decision(action: &Action) -> Option<&Decision> {
     }
 }
 
-/// What went wrong, if the event has it.
+/// What went wrong, or what somebody who decided says, if the event has it.
 #[must_use]
 pub const fn error(action: &Action) -> Option<&Private> {
     match action {
@@ -226,7 +226,10 @@ pub const fn error(action: &Action) -> Option<&Private> {
         | Action::StatementFailed { error, .. }
         | Action::StatementUnknown { error, .. }
         | Action::PolicyRefused { error } => Some(error),
-        Action::RequestDenied { note, .. } => Some(note),
+        Action::RequestApproved {
+            note: Some(note), ..
+        }
+        | Action::RequestDenied { note, .. } => Some(note),
         _ => None,
     }
 }
@@ -247,10 +250,14 @@ fn is_by(who: &str, context: &Context) -> bool {
 }
 
 fn touches(table: &str, footprint: &Footprint) -> bool {
-    footprint.tables.keys().any(|name| {
-        let unqualified = name.split_once('.').map_or(name.as_str(), |(_, name)| name);
-        name == table || unqualified == table
-    })
+    let known = footprint.tables.keys().map(String::as_str);
+    let defines = footprint.defines.as_ref().and_then(Private::text);
+    known
+        .chain(defines.into_iter().flat_map(str::lines))
+        .any(|name| {
+            let unqualified = name.split_once('.').map_or(name, |(_, name)| name);
+            name == table || unqualified == table
+        })
 }
 
 fn says(text: &str, context: &Context, action: &Action) -> bool {

@@ -95,7 +95,7 @@ impl Broker {
         let context = record::asked(subject, Some(&ask.database), ask.reason(), client.clone());
         let requested = Action::SessionRequested {
             access: ask.access,
-            seconds: ask.duration.map_or(0, |span| span.as_secs()),
+            seconds: ask.duration.map(|span| span.as_secs()),
         };
         // Not waited for: what follows is appended behind it, and waited for.
         self.core
@@ -131,8 +131,13 @@ impl Broker {
                 Ok(Outcome::Pending(Box::new(request)))
             }
             Opening::Granted(grant) => {
-                self.grant(subject, ask, &place, (&policy, &grant, approved.as_ref()))
-                    .await
+                self.grant(
+                    (subject, client),
+                    ask,
+                    &place,
+                    (&policy, &grant, approved.as_ref()),
+                )
+                .await
             }
         }
     }
@@ -178,7 +183,7 @@ impl Broker {
 
     async fn grant(
         &self,
-        subject: &Subject,
+        (subject, client): (&Subject, Option<Client>),
         ask: Ask,
         place: &Arc<Place>,
         (policy, grant, approved): (&Policy, &Grant, Option<&Request>),
@@ -217,10 +222,8 @@ impl Broker {
             request: kept.request.clone(),
             approvals: approved.map(record::consents).unwrap_or_default(),
         };
-        self.core
-            .log
-            .append(record::event(&session, granted))
-            .await?;
+        let context = record::from(&session, client);
+        self.core.log.append(Event::new(context, granted)).await?;
         self.core.store.add_session(&kept).await?;
         let handle = self.keep(&session, None);
         let (signed_in, ready) =
@@ -443,8 +446,13 @@ impl Broker {
     /// Ends a session: one's own, or somebody else's where the policy allows that. Returns after its lease is gone.
     ///
     /// # Errors
-    /// When there is no such open session for them, or it cannot be recorded.
-    pub async fn end_session(&self, actor: &Subject, id: &SessionId) -> Result<(), Error> {
+    /// When there is no such open session for them.
+    pub async fn end_session(
+        &self,
+        actor: &Subject,
+        id: &SessionId,
+        client: Option<Client>,
+    ) -> Result<(), Error> {
         let handle = self.handle(id).ok_or(Error::NoSession)?;
         let session = &handle.session;
         let own = is_theirs(&session.subject, actor);
@@ -461,10 +469,16 @@ impl Broker {
         let killed = Action::SessionKilled {
             owner: (&session.subject).into(),
         };
-        self.core
-            .log
-            .append(Event::new(record::by(actor, session), killed))
-            .await?;
+        let context = Context {
+            subject: Some(actor.into()),
+            ..record::from(session, client)
+        };
+        let event = Event::new(context, killed);
+        // Access ends also when the log cannot be written; it is recorded once that can be.
+        if let Err(error) = self.core.log.append(event.clone()).await {
+            tracing::error!(%error, "the end of a session could not be recorded");
+            self.core.log.enqueue(event).ok();
+        }
         let why = if own {
             CloseReason::Ended
         } else {

@@ -50,10 +50,10 @@ pub(super) fn within(session: &Session) -> Context {
     }
 }
 
-/// Circumstances of what somebody else does with a session.
-pub(super) fn by(actor: &Subject, session: &Session) -> Context {
+/// The same, and from where it was asked for.
+pub(super) fn from(session: &Session, client: Option<Client>) -> Context {
     Context {
-        subject: Some(actor.into()),
+        client,
         ..within(session)
     }
 }

@@ -61,7 +61,11 @@ async fn a_session_reads_and_its_limits_cannot_be_shaken_off() {
         .await
         .unwrap_err();
     assert!(code == "25006" || code == "42501", "{code}");
-    world.broker.end_session(&ann(), &session.id).await.unwrap();
+    world
+        .broker
+        .end_session(&ann(), &session.id, None)
+        .await
+        .unwrap();
     assert!(world.roles(&session).await.is_empty());
     world.broker.stop().await;
 }
@@ -132,13 +136,17 @@ async fn c1_a_session_ends_for_every_reason_and_its_clients_learn_why() {
             let mut started = Instant::now();
             let expected = match cause {
                 "ended" => {
-                    world.broker.end_session(&ann(), &session.id).await.unwrap();
+                    world
+                        .broker
+                        .end_session(&ann(), &session.id, None)
+                        .await
+                        .unwrap();
                     CloseReason::Ended
                 }
                 "killed" => {
                     world
                         .broker
-                        .end_session(&operator, &session.id)
+                        .end_session(&operator, &session.id, None)
                         .await
                         .unwrap();
                     CloseReason::Killed {
@@ -276,7 +284,11 @@ async fn the_broker_stops_and_the_session_goes_on_with_a_new_lease() {
         .unwrap();
     let after = world.roles(&session).await;
     assert_ne!(before, after);
-    world.broker.end_session(&ann(), &session.id).await.unwrap();
+    world
+        .broker
+        .end_session(&ann(), &session.id, None)
+        .await
+        .unwrap();
     assert!(world.roles(&session).await.is_empty());
     world.broker.stop().await;
 }
@@ -316,7 +328,7 @@ fn c4_a_broker_that_dies_at_any_moment_leaves_nothing_behind_after_its_next_star
                     .attach(session.id.as_str(), &name, Client::default())
                     .unwrap();
                 let _entered = broker.connect(&attachment, &[]).await;
-                let _ended = broker.end_session(&ann(), &session.id).await;
+                let _ended = broker.end_session(&ann(), &session.id, None).await;
             }
         });
         std::thread::sleep(Duration::from_micros(700 * moment));

@@ -145,7 +145,11 @@ async fn c13_the_door_is_open_for_moments_while_a_thousand_connect() {
             0,
             "a door is open when nobody connects"
         );
-        world.broker.end_session(&who, &session.id).await.unwrap();
+        world
+            .broker
+            .end_session(&who, &session.id, None)
+            .await
+            .unwrap();
     }
     // A session whose time is up while it connects: nobody gets in late, and nothing is left.
     let session = world.open(&ann(), Access::Read, 1).await;

@@ -294,7 +294,11 @@ async fn what_is_over_is_forgotten_after_its_time_and_on_record() {
         world.open(&ann, Access::Read, 600).await,
         world.open(&ann, Access::Read, 28_000).await,
     );
-    world.broker.end_session(&ann, &over.id).await.unwrap();
+    world
+        .broker
+        .end_session(&ann, &over.id, None)
+        .await
+        .unwrap();
     let kept = async || {
         let sessions = world
             .broker

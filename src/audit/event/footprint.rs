@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::audit::event::private::Private;
+use crate::model::name::ObjectName;
 use crate::sql::catalog::Catalog;
 use crate::sql::footprint::{Facts, Kind};
 
@@ -15,6 +17,9 @@ pub struct Footprint {
     /// The relations, by `schema.name`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tables: BTreeMap<String, Touched>,
+    /// What is created or otherwise named for the first time, one name a line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub defines: Option<Private>,
     /// The functions, by `schema.name`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<String>,
@@ -54,6 +59,7 @@ impl Footprint {
         Self {
             kind,
             tables: BTreeMap::new(),
+            defines: None,
             functions: Vec::new(),
             hazards: Vec::new(),
             opaque: None,
@@ -65,6 +71,8 @@ impl Footprint {
     pub fn describe(facts: &Facts, catalog: &Catalog) -> Self {
         let mut all = Self::of_kind(facts.kind);
         all.tables = tables(facts, catalog);
+        let defines = names(facts, catalog);
+        all.defines = (!defines.is_empty()).then(|| defines.join("\n").into());
         all.functions = facts
             .footprint
             .calls
@@ -77,10 +85,11 @@ impl Footprint {
         all.functions.sort();
         all.functions.dedup();
         all.hazards = facts.hazards.iter().filter_map(word).collect();
-        all.opaque = facts
-            .opaque
-            .as_ref()
-            .map(|opaque| opaque.what.chars().take(200).collect());
+        all.opaque = facts.opaque.as_ref().map(|opaque| match &opaque.failure {
+            // The name is the client's, and in the text of the statement.
+            Some(_) => "a name that does not resolve".to_owned(),
+            None => opaque.what.chars().take(200).collect(),
+        });
         all
     }
 }
@@ -120,10 +129,19 @@ fn tables(facts: &Facts, catalog: &Catalog) -> BTreeMap<String, Touched> {
         touched.written = true;
         touched.writes.push(column(id.relation, id.number));
     }
-    for (_, defined) in &footprint.defines {
+    let known = |name: &ObjectName| catalog.relations.values().any(|of| of.name == *name);
+    for (_, defined) in footprint.defines.iter().filter(|(_, name)| known(name)) {
         tables.entry(defined.to_string()).or_default().written = true;
     }
     tables
+}
+
+/// Names that the catalog does not have yet: whoever wrote the statement made them, and they may say anything.
+fn names(facts: &Facts, catalog: &Catalog) -> Vec<String> {
+    let known = |name: &ObjectName| catalog.relations.values().any(|of| of.name == *name);
+    let defines = facts.footprint.defines.iter();
+    let new = defines.filter(|(_, name)| !known(name));
+    new.map(|(_, name)| name.to_string()).collect()
 }
 
 /// The word policy uses for a hazard.

@@ -33,6 +33,23 @@ impl Event {
     pub const fn new(context: Context, action: Action) -> Self {
         Self { action, context }
     }
+
+    /// About how many bytes of text it holds.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let length = |text: &Private| text.text().map_or(0, str::len);
+        let statement =
+            |of: &Statement| length(&of.statement) + of.parameters.as_ref().map_or(0, length);
+        match &self.action {
+            Action::StatementIntended { statement: of, .. }
+            | Action::StatementHeld { statement: of, .. }
+            | Action::StatementRefused { statement: of, .. } => statement(of),
+            Action::StatementFinished { ran, .. }
+            | Action::StatementFailed { ran, .. }
+            | Action::StatementUnknown { ran, .. } => ran.transcript.as_ref().map_or(0, length),
+            _ => 0,
+        }
+    }
 }
 
 /// Who, where and why; what does not apply is left out.
@@ -233,8 +250,9 @@ pub enum Action {
     SessionRequested {
         /// To do what.
         access: Access,
-        /// For how long, in seconds.
-        seconds: u64,
+        /// For how long, in seconds, if that was said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seconds: Option<u64>,
     },
     /// A session waits for approvals.
     SessionHeld {

@@ -15,9 +15,10 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
 
-use crate::audit::encode::{self, Hash, Place};
+use crate::audit::encode::{self, Clean, Hash, Place};
 use crate::audit::event::{Event, Repair};
 use crate::audit::storage::Storage;
 use crate::audit::{Auditable, Recorded};
@@ -28,6 +29,9 @@ pub use read::{Cursor, Record};
 
 /// Calls that may wait. More than this means the disk is stuck; a clear error is better than a longer queue.
 const QUEUE: usize = 8192;
+
+/// Texts beyond this many bytes take longer to look through than others should wait for.
+const LONG: usize = 16 * 1024;
 
 /// Bytes after which a file of the log is followed by the next one.
 pub const SEGMENT: u64 = 64 * 1024 * 1024;
@@ -82,7 +86,7 @@ struct Shared {
 
 /// An event on its way to the disk, and who waits for it, if anybody.
 struct Call {
-    event: Option<Box<Event>>,
+    event: Option<Clean>,
     reply: Option<oneshot::Sender<Result<u64, Error>>>,
 }
 
@@ -140,7 +144,7 @@ impl Log {
     pub async fn append(&self, event: Event) -> Result<u64, Error> {
         let (reply, answer) = oneshot::channel();
         self.submit(Call {
-            event: Some(Box::new(event)),
+            event: Some(clean(event)?),
             reply: Some(reply),
         })?;
         answer.await.unwrap_or(Err(Error::Closed))
@@ -153,7 +157,7 @@ impl Log {
     pub fn append_blocking(&self, event: Event) -> Result<u64, Error> {
         let (reply, answer) = oneshot::channel();
         self.submit(Call {
-            event: Some(Box::new(event)),
+            event: Some(clean(event)?),
             reply: Some(reply),
         })?;
         answer.blocking_recv().unwrap_or(Err(Error::Closed))
@@ -167,7 +171,7 @@ impl Log {
     /// When the queue is full or the log is closed.
     pub fn enqueue(&self, event: Event) -> Result<(), Error> {
         self.submit(Call {
-            event: Some(Box::new(event)),
+            event: Some(clean(event)?),
             reply: None,
         })
     }
@@ -241,6 +245,22 @@ impl Log {
             Some(Err(TrySendError::Full(_))) => Err(Error::Busy),
             Some(Err(TrySendError::Disconnected(_))) | None => Err(Error::Closed),
         }
+    }
+}
+
+/// Takes passwords out of an event here and not in the one thread that writes, which everybody waits for.
+fn clean(event: Event) -> Result<Clean, Error> {
+    Ok(aside(event.weight(), || Clean::new(event))?)
+}
+
+/// Does work on a text of so many bytes. If it is long, tasks that share the thread go on elsewhere in the meantime.
+pub(crate) fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let many = Handle::try_current()
+        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes > LONG && many {
+        tokio::task::block_in_place(work)
+    } else {
+        work()
     }
 }
 

@@ -275,8 +275,18 @@ fn restore_moved(leaf: &mut Value) {
     };
     for (name, value) in moved {
         let text = value.get("private").and_then(Value::as_str);
-        if let Some(value) = text.and_then(|text| serde_json::from_str(text).ok()) {
-            fields.insert(name, value);
+        let Some(value) = text.and_then(|text| serde_json::from_str(text).ok()) else {
+            continue;
+        };
+        match name.split_once('.') {
+            Some((group, inner)) => {
+                if let Some(Value::Object(group)) = fields.get_mut(group) {
+                    group.insert(inner.to_owned(), value);
+                }
+            }
+            None => {
+                fields.insert(name, value);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::place::{self, Head, Position};
 use super::{Call, Error, Options, Readiness};
-use crate::audit::encode::{self, Header, Leaf};
+use crate::audit::encode::{self, Clean, Header};
 use crate::audit::event::{Action, Context, Event, Repair};
 use crate::model::time::Timestamp;
 
@@ -52,7 +52,7 @@ pub(super) struct Writer {
     position: watch::Sender<Position>,
     readiness: watch::Sender<Readiness>,
     failure: Option<Failure>,
-    backlog: VecDeque<Box<Event>>,
+    backlog: VecDeque<Clean>,
     dropped: u64,
     turn: u64,
 }
@@ -76,7 +76,7 @@ impl Writer {
 
     /// Records what opening the log had to mend.
     pub(super) fn record_repair(&mut self, repair: Repair) -> Result<(), Error> {
-        let event = Event::new(Context::default(), Action::LogRepaired { repair });
+        let event = repaired(repair)?;
         let batch = self.write(std::iter::once(&event));
         self.commit(batch).map_err(|(error, _)| error)
     }
@@ -193,23 +193,20 @@ impl Writer {
         }
     }
 
-    fn add(&self, batch: &mut Batch, event: &Event) -> Result<u64, Error> {
-        let leaf = Leaf {
-            index: batch.end.count,
-            time: self.options.clock.now(),
-            event: event.clone(),
-        };
-        let sealed = encode::seal(batch.end.place(), &leaf, self.options.entropy.as_ref())?;
+    fn add(&self, batch: &mut Batch, event: &Clean) -> Result<u64, Error> {
+        let place = batch.end.place();
+        let now = self.options.clock.now();
+        let sealed = encode::seal(place, now, event, self.options.entropy.as_ref())?;
         batch.log.extend_from_slice(&sealed.line);
         batch.payload.extend_from_slice(&sealed.payload);
         batch.end.log += sealed.line.len() as u64;
         batch.end.payload += sealed.payload.len() as u64;
         batch.end.count += 1;
         batch.end.hash = sealed.hash;
-        Ok(leaf.index)
+        Ok(place.index)
     }
 
-    fn write<'a>(&self, events: impl Iterator<Item = &'a Event>) -> Batch {
+    fn write<'a>(&self, events: impl Iterator<Item = &'a Clean>) -> Batch {
         let mut batch = self.begin();
         for event in events {
             // An event that does not fit has been told so when it was queued, or nobody waits for it.
@@ -354,13 +351,19 @@ impl Writer {
             lost: 0,
             lost_hash: None,
         };
-        let event = Event::new(Context::default(), Action::LogRepaired { repair });
-        let batch = self.write(std::iter::once(&event).chain(self.backlog.iter().map(Box::as_ref)));
+        let event = repaired(repair).map_err(|error| (error, false))?;
+        let batch = self.write(std::iter::once(&event).chain(&self.backlog));
         self.commit(batch)?;
         self.backlog.clear();
         self.dropped = 0;
         Ok(())
     }
+}
+
+/// The record of a repair.
+fn repaired(repair: Repair) -> Result<Clean, Error> {
+    let event = Event::new(Context::default(), Action::LogRepaired { repair });
+    Ok(Clean::new(event)?)
 }
 
 /// Makes the file that follows `old` and says where it begins.

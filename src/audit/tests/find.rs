@@ -193,6 +193,7 @@ fn what_finds_no_room_in_a_leaf_is_kept_apart_and_read_back() {
             .tables
             .insert(format!("public.table_{number}"), touched);
     }
+    footprint.defines = Some("public.ann's diary\npublic.wide copy".into());
     wide.footprint = Some(footprint);
     let masked = (1..=1600)
         .map(|column| Masked {
@@ -220,8 +221,20 @@ fn what_finds_no_room_in_a_leaf_is_kept_apart_and_read_back() {
         ..Filter::default()
     };
     assert_eq!(search(&log, &filter).unwrap().records.len(), 1);
+    // A name that the client made is found, and is not in the leaf.
+    let filter = Filter {
+        table: Some("ann's diary".to_owned()),
+        ..Filter::default()
+    };
+    assert_eq!(search(&log, &filter).unwrap().records.len(), 1);
     log.close();
     let files = storage.files();
+    let leaf = files
+        .iter()
+        .find(|(name, _)| name.starts_with("log/"))
+        .unwrap()
+        .1;
+    assert!(!String::from_utf8_lossy(leaf).contains("diary"));
     let lines = files
         .iter()
         .filter(|(name, _)| name.starts_with("log/"))

@@ -51,7 +51,7 @@ fn reopen_cut(files: &Files, name: &str, length: usize, whole: u64) {
 #[test]
 fn a_log_cut_at_any_byte_of_its_tail_opens_and_says_what_is_lost() {
     // The short form; the long one covers 64 KiB.
-    let long = std::env::var_os("DBGATE_LONG").is_some();
+    let long = std::env::var_os("DBGATE_TEST_LONG").is_some_and(|value| value == "1");
     let storage = Arc::new(Memory::default());
     let (log, _) = Log::open(options(&storage, 1 << 20)).unwrap();
     let records = if long { 100 } else { 8 };

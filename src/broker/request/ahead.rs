@@ -141,7 +141,8 @@ impl Broker {
                     decision: Some(record::denied(&view.policy, &denial)),
                     ..asking.on_record()
                 };
-                self.refused(asking, on_record, (denial.sqlstate, &denial.message))
+                let said = scrub::quoting(&denial.message, asking.statement);
+                self.refused(asking, on_record, (denial.sqlstate, &said))
                     .await?;
                 Err(Error::Denied(denial))
             }

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::audit::event::footprint::{Footprint, Touched};
+use crate::audit::event::private::Private;
 use crate::audit::event::{self, Action, Client, Event};
 use crate::broker::request::approver::may_decide;
 use crate::broker::request::desk::{Command, Outcome};
@@ -401,6 +402,13 @@ pub fn lines(footprint: &Footprint) -> Vec<String> {
         .iter()
         .flat_map(|(name, touched)| relation(name, touched))
         .collect();
+    let defines = footprint.defines.as_ref().and_then(Private::text);
+    lines.extend(
+        defines
+            .into_iter()
+            .flat_map(str::lines)
+            .map(|name| format!("writes {name}")),
+    );
     if !footprint.functions.is_empty() {
         lines.push(format!("calls {}", footprint.functions.join(", ")));
     }
