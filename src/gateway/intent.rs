@@ -1,5 +1,6 @@
 //! A permit with its circumstances: what the log says before a statement runs.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::audit::Auditable;
@@ -11,6 +12,7 @@ use crate::gateway::session::verdict::Purpose;
 use crate::model::session::RequestId;
 use crate::policy::obligation::Mask;
 use crate::policy::{Denial, Permit, Reason};
+use crate::sql;
 use crate::sql::catalog::Catalog;
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
@@ -125,8 +127,9 @@ impl Refused<'_> {
     /// What the log says of it.
     #[must_use]
     pub fn to_action(&self) -> Action {
+        let text = readable(self.text);
         let statement = event::Statement {
-            statement: private(self.text),
+            statement: private(&text),
             parameters: self.purpose.and_then(parameters),
             footprint: self.footprint.clone(),
             decision: self.decision.clone(),
@@ -135,7 +138,7 @@ impl Refused<'_> {
             statement,
             request: self.request.clone(),
             sqlstate: self.fields.code.to_string(),
-            error: scrub::quoting(&self.fields.message, self.text)
+            error: scrub::quoting(&self.fields.message, &text)
                 .into_owned()
                 .into(),
         }
@@ -165,9 +168,17 @@ pub fn text_of(purpose: &Purpose) -> &str {
     }
 }
 
-/// A statement's text without its passwords.
+/// A statement's text; the log takes its passwords out before it keeps it.
 pub fn private(text: &str) -> Private {
-    scrub::statement(text).into_owned().into()
+    text.into()
+}
+
+/// What of a text is worth a record: nothing longer than this is ever run.
+fn readable(text: &str) -> Cow<'_, str> {
+    match text.get(..text.floor_char_boundary(sql::MAX_TEXT)) {
+        Some(kept) if kept.len() < text.len() => format!("{kept}… ({} bytes)", text.len()).into(),
+        _ => text.into(),
+    }
 }
 
 /// The parameters as JSON: text as text, binary values in hex.

@@ -318,5 +318,11 @@ fn unreadable(error: &sql::Error, text: &str) -> Fields {
         .and_then(|byte| text.get(..byte))
         .and_then(|before| u32::try_from(before.chars().count()).ok())
         .map(|before| before.saturating_add(1));
-    fields
+    match error.sqlstate {
+        "54000" => fields.with_hint("Send it in parts, and much data by `COPY` or as parameters."),
+        "54001" => {
+            fields.with_hint("Write it with fewer levels, such as a list in `IN` or `= ANY`.")
+        }
+        _ => fields,
+    }
 }

@@ -53,6 +53,24 @@ pub fn failed_transaction() -> Fields {
     )
 }
 
+/// More prepared statements than a connection may keep here.
+pub fn too_much_prepared() -> Fields {
+    error(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        "too many prepared statements on this connection",
+    )
+    .with_hint("Free some with DEALLOCATE, or let the driver keep fewer.")
+}
+
+/// More portals than a transaction may keep here.
+pub fn too_many_portals() -> Fields {
+    error(
+        SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+        "too many open portals on this connection",
+    )
+    .with_hint("Close portals and cursors that are read to their end.")
+}
+
 /// No such prepared statement; PostgreSQL's own words.
 pub fn no_statement(name: &str) -> Fields {
     let message = if name.is_empty() {
@@ -450,7 +468,7 @@ impl ForClient for wire::error::Error {
                 fields.with_hint("Send it in smaller parts, without zero bytes in text.")
             }
             Self::FrameTooLong { kind, .. } if *kind != 0 => fields.with_hint(
-                "Send it in smaller parts, such as `COPY` in pieces; no message is longer than 1 GiB.",
+                "Send it in smaller parts, such as `COPY` in pieces, or the values as parameters.",
             ),
             Self::FrameTooLong { .. }
             | Self::Length(_)

@@ -73,6 +73,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         self.deframer.buffered() > 0
     }
 
+    /// How many bytes came that nobody has looked at.
+    pub fn unread(&self) -> usize {
+        self.deframer.buffered()
+    }
+
     /// Takes the stream out; fails when bytes wait that belong to it.
     ///
     /// # Errors

@@ -21,4 +21,5 @@ mod tests;
 
 pub use self::analyze::analyze;
 pub use self::error::Error;
+pub use self::parse::MAX_TEXT;
 pub use self::scope::Scope;

@@ -9,7 +9,7 @@ pub(super) use pg_raw_parse::{ConstValue, Node, nodes};
 use crate::sql::error::Error;
 
 /// A text longer than this is refused: its tree would take some fifty times as much memory.
-const MAX_TEXT: usize = 4 * 1024 * 1024;
+pub const MAX_TEXT: usize = 4 * 1024 * 1024;
 
 /// The statements of a text.
 pub(super) struct Parsed {

@@ -17,6 +17,9 @@ pub const MAX_EARLY_REPORT: u32 = 30_000;
 pub const MAX_SMALL: u32 = 10_000;
 /// The longest small message of a server.
 pub const MAX_SMALL_BACKEND: u32 = 30_000;
+/// The longest message with a statement in it: four times what the guard reads, which says so for what is shorter. No client makes the
+/// broker hold more than this for a statement that will not run.
+pub const MAX_STATEMENT: u32 = 16 * 1024 * 1024;
 /// The longest message at all, 1 GiB as in PostgreSQL.
 pub const MAX_LENGTH: u32 = 0x3fff_fffe;
 

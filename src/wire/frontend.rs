@@ -1,7 +1,7 @@
 //! Messages a client sends.
 
 use crate::wire::error::Error;
-use crate::wire::frame::{Frame, MAX_LENGTH, MAX_SMALL};
+use crate::wire::frame::{Frame, MAX_LENGTH, MAX_SMALL, MAX_STATEMENT};
 use crate::wire::reader::Reader;
 use crate::wire::row::{self, Format};
 use crate::wire::writer;
@@ -41,9 +41,8 @@ pub mod kind {
 /// The longest message of this kind that a client which is in may send; `None` when it may send none.
 pub(in crate::wire) const fn limit(kind: u8) -> Option<u32> {
     match kind {
-        kind::QUERY | kind::PARSE | kind::BIND | kind::FUNCTION_CALL | kind::COPY_DATA => {
-            Some(MAX_LENGTH)
-        }
+        kind::QUERY | kind::PARSE | kind::FUNCTION_CALL => Some(MAX_STATEMENT),
+        kind::BIND | kind::COPY_DATA => Some(MAX_LENGTH),
         kind::CLOSE
         | kind::COPY_DONE
         | kind::COPY_FAIL

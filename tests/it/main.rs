@@ -22,6 +22,7 @@ mod demo;
 mod driver;
 mod ending;
 mod figure;
+mod flood;
 mod habits;
 mod harness;
 mod install;

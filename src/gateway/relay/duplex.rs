@@ -12,6 +12,9 @@ use crate::net::framed::Framed;
 /// A side that has so much to send is not fed any more.
 const HIGH: usize = 1024 * 1024;
 
+/// A side whose messages are not wanted yet is read so far ahead: its end must be noticed, and what it sends must not pile up.
+const AHEAD: usize = 64 * 1024;
+
 /// A stream and whether what was written to it has all left.
 #[derive(Debug)]
 pub(super) struct Side<S> {
@@ -75,6 +78,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     /// Whether no more should be put into the buffer for now.
     pub(super) fn is_full(&self) -> bool {
         self.framed.pending() >= HIGH
+    }
+
+    /// Whether it may be read although nothing is wanted from it now.
+    pub(super) fn may_read_ahead(&self) -> bool {
+        self.framed.unread() < AHEAD
     }
 
     /// Reads and writes what is possible at once. `Err`: the stream is gone.

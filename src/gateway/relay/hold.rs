@@ -155,7 +155,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         let end = tokio::time::Instant::now() + hold;
         loop {
             let reading = Reading {
-                client: !self.client.framed.has_unread(),
+                client: self.client.may_read_ahead(),
                 upstream: true,
             };
             tokio::select! {

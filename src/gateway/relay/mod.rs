@@ -66,6 +66,7 @@ pub(super) struct Relay<C> {
     /// The policy whose trusted functions the session's state holds.
     trusted: Option<Arc<Policy>>,
     statements: u64,
+    notes: outcome::Notes,
     /// Since when the client has been gone that said good-bye while something was under way.
     parted: Option<Duration>,
     /// The time limits the connection began with, which it may tighten.
@@ -181,6 +182,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             cancelling: None,
             trusted: None,
             statements: 0,
+            notes: outcome::Notes::default(),
             parted: None,
             caps: parts.caps,
             told: limit::Told::No,
@@ -203,7 +205,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             return Err(End::Over(why));
         }
         self.session.tick(self.gateway.clock.monotonic());
-        let moved = self.take_upstream()? | self.take_client().await?;
+        let heard = self.take_upstream()?;
+        self.catch_up().await;
+        let moved = heard | self.take_client().await?;
         self.post();
         if self.session.next() == Next::Close {
             return Err(End::Goodbye);
@@ -275,7 +279,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         let mut moved = false;
         loop {
             match self.session.next() {
-                Next::Client if self.upstream.is_full() || self.cancelling.is_some() => break,
+                Next::Client if !self.wants_client() => break,
                 Next::Client => {
                     if self.session.is_copying_in() && self.forward_data()? {
                         moved = true;
@@ -303,9 +307,15 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 Next::Upstream | Next::Close => break,
             }
             self.post();
+            self.catch_up().await;
             moved = true;
         }
         Ok(moved)
+    }
+
+    /// Whether a message of the client could be dealt with now.
+    fn wants_client(&self) -> bool {
+        self.session.next() == Next::Client && !self.upstream.is_full() && self.cancelling.is_none()
     }
 
     /// Passes the data of a `COPY` on.
@@ -347,9 +357,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     /// Waits for whatever comes first.
     async fn wait(&mut self) -> Result<(), End> {
         let reading = Reading {
-            // Also when nothing is wanted: a client that vanishes must be noticed.
-            client: self.parted.is_none()
-                && (self.session.next() == Next::Client || !self.client.framed.has_unread()),
+            client: self.parted.is_none() && (self.wants_client() || self.client.may_read_ahead()),
             upstream: !self.client.is_full(),
         };
         let now = self.gateway.clock.monotonic();
@@ -435,14 +443,6 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         }));
     }
 
-    /// Notes something that has happened; it is durable with the next sync.
-    fn record(&self, action: Action) {
-        let event = Event::new((*self.context).clone(), action);
-        if let Err(error) = self.gateway.broker.log().enqueue(event) {
-            tracing::error!(%error, "an outcome could not be recorded");
-        }
-    }
-
     /// Ends both sides, and says why.
     async fn finish(mut self, end: End) {
         if let Some(task) = self.cancelling.take() {
@@ -468,6 +468,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             statements: self.statements,
             end: end.phrase().to_owned(),
         });
+        self.note_all().await;
         let last = async {
             if unanswered && !matches!(end, End::UpstreamGone) {
                 // What still runs must not run on.

@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::audit::event::Event;
 use crate::audit::event::footprint::Footprint;
+use crate::audit::log;
 use crate::broker::place::View;
 use crate::gateway::cache;
 use crate::gateway::intent::{self, Intent, Refused};
@@ -103,7 +104,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     pub(super) async fn record_refusal(&self, refused: &Refused<'_>) {
         self.gateway.metrics.refused();
         let log = self.gateway.broker.log();
-        let event = Event::new((*self.context).clone(), refused.to_action());
+        let action = log::aside(refused.text.len(), || refused.to_action());
+        let event = Event::new((*self.context).clone(), action);
         if let Err(error) = log.append(event.clone()).await {
             tracing::error!(%error, "a refusal could not be recorded");
             log.enqueue(event).ok();
@@ -239,7 +241,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         if let Some(found) = key.as_ref().and_then(|key| self.gateway.cache.find(key)) {
             return Ok(found.to_vec());
         }
-        let analyzed = judge::analyze(purpose, state, &view.catalog)?;
+        let analyzed = log::aside(text.len(), || judge::analyze(purpose, state, &view.catalog))?;
         if let Some(key) = key {
             self.gateway.cache.keep(key, &analyzed);
         }
@@ -300,6 +302,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         if matches!(ask.purpose, Purpose::Query { .. }) {
             self.bound(&runs).await?;
         }
+        // Records are written in the order in which they are made.
+        self.written();
         Ok(Verdict::Permitted(runs))
     }
 

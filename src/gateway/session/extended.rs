@@ -47,6 +47,13 @@ impl Session {
         uncertain || (names && self.state.is_changing())
     }
 
+    /// Has the upstream say what it owes, when it owes so much that the client has to wait for it.
+    pub(super) fn press(&self, out: &mut Outbox) {
+        if self.ledger.is_long() && self.ledger.needs_flush() {
+            send(&Message::Flush, out);
+        }
+    }
+
     pub(super) fn parse(
         &mut self,
         name: String,
@@ -79,6 +86,9 @@ impl Session {
             facts: None,
         };
         match verdict {
+            Verdict::Prepared(_) if self.names.is_full(name) => {
+                self.refuse_pipeline(reply::too_much_prepared(), out);
+            }
             Verdict::Prepared(facts) => {
                 prepared.facts = Some(facts);
                 let undo = self.set_statement(name, Some(with_source(prepared, name)));
@@ -114,6 +124,10 @@ impl Session {
             self.refuse_pipeline(reply::no_statement(&statement), out);
             return;
         };
+        if self.names.is_crowded(&portal) {
+            self.refuse_pipeline(reply::too_many_portals(), out);
+            return;
+        }
         if let Some(refusal) = prepared.refused.clone() {
             let undo = self.set_portal(&portal, Portal::Refused(refusal));
             self.pretend(&backend::Message::BindComplete, Some(undo), out);
@@ -248,6 +262,11 @@ impl Session {
             Verdict::Permitted(_) | Verdict::Prepared(_) | Verdict::Settle => {
                 return Err(Error::OutOfOrder);
             }
+        }
+        let full = self.runs.get(id).map(|run| &run.facts().effect);
+        if let Some(fields) = full.and_then(|effect| self.names.no_room(effect)) {
+            self.refuse_pipeline(fields, out);
+            return Ok(());
         }
         self.describe_for_masks(portal, id, out);
         let now = self.now;

@@ -6,6 +6,9 @@ use crate::gateway::session::names::Undo;
 use crate::gateway::session::run::RunId;
 use crate::wire::error::Fields;
 
+/// Answers that may be owed; each takes up memory until it comes.
+const LONG: usize = 8 * 1024;
+
 /// One answer that is awaited.
 #[derive(Debug)]
 pub enum Owed {
@@ -69,6 +72,11 @@ impl Ledger {
     /// Whether nothing is owed.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Whether so much is owed that a client that asks for more has to wait.
+    pub fn is_long(&self) -> bool {
+        self.entries.len() >= LONG
     }
 
     /// Notes a new debt.

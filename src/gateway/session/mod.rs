@@ -225,6 +225,7 @@ impl Session {
     #[must_use]
     pub fn next(&self) -> Next {
         match &self.mode {
+            Mode::Ready | Mode::Skipping if self.ledger.is_long() => Next::Upstream,
             Mode::Ready | Mode::Skipping | Mode::CopyIn(..) | Mode::Swallowing(..) => Next::Client,
             Mode::Waiting(pending) => match pending.settle {
                 Settle::First if !self.ledger.is_empty() => Next::Upstream,
@@ -329,7 +330,11 @@ impl Session {
             return Ok(());
         }
         match self.mode {
-            Mode::Ready => self.ready(frame, out),
+            Mode::Ready => {
+                self.ready(frame, out)?;
+                self.press(out);
+                Ok(())
+            }
             Mode::Skipping => {
                 if frame.kind() == frontend::kind::SYNC {
                     self.sync(frame, out);
@@ -472,15 +477,17 @@ impl Session {
             return Ok(());
         }
         match pending.then.clone() {
-            Then::Query => self.query_decided(verdict, &pending, out),
-            Then::Parse { name } => self.parse_decided(&name, verdict, &pending, out),
+            Then::Query => self.query_decided(verdict, &pending, out)?,
+            Then::Parse { name } => self.parse_decided(&name, verdict, &pending, out)?,
             Then::Bind { portal, statement } => {
-                self.bind_decided((&portal, &statement), verdict, &pending, out)
+                self.bind_decided((&portal, &statement), verdict, &pending, out)?;
             }
             Then::Execute { portal, run } => {
-                self.execute_decided((&portal, run), verdict, &pending, out)
+                self.execute_decided((&portal, run), verdict, &pending, out)?;
             }
         }
+        self.press(out);
+        Ok(())
     }
 
     /// Holds a message until its verdict comes.

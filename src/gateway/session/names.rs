@@ -8,9 +8,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::gateway::reply;
 use crate::gateway::session::run::RunId;
 use crate::gateway::session::verdict::Refusal;
-use crate::sql::footprint::Facts;
+use crate::sql::footprint::{Effect, Facts, Source};
+use crate::wire::error::Fields;
+
+/// Prepared statements that a connection may keep, and bytes of their texts: the broker has many connections.
+const MOST_PREPARED: usize = 20_000;
+const MOST_TEXT: usize = 32 * 1024 * 1024;
+/// Portals and cursors that a connection may keep.
+const MOST_PORTALS: usize = 10_000;
 
 /// A prepared statement.
 #[derive(Debug, Clone)]
@@ -23,6 +31,17 @@ pub struct Prepared {
     pub refused: Option<Arc<Refusal>>,
     /// What it touches, as the upstream read it.
     pub facts: Option<Arc<Facts>>,
+}
+
+impl Prepared {
+    /// How many bytes of text are kept for it.
+    fn weight(&self) -> usize {
+        let source = self.facts.as_ref().and_then(|facts| facts.source.as_ref());
+        match source {
+            Some(Source::Prepare(text) | Source::Parse(text, _)) => text.len(),
+            None => self.text.len(),
+        }
+    }
 }
 
 /// A portal.
@@ -148,6 +167,8 @@ impl Undo {
 #[derive(Debug, Default)]
 pub struct Names {
     statements: HashMap<String, Prepared>,
+    /// Bytes of their texts.
+    text: usize,
     portals: HashMap<String, Slot>,
     savepoints: Vec<String>,
     transaction: u64,
@@ -157,6 +178,28 @@ impl Names {
     /// A prepared statement.
     pub fn statement(&self, name: &str) -> Option<&Prepared> {
         self.statements.get(name)
+    }
+
+    /// Whether no more statements can be prepared by that name.
+    pub fn is_full(&self, name: &str) -> bool {
+        !self.statements.contains_key(name)
+            && (self.statements.len() >= MOST_PREPARED || self.text >= MOST_TEXT)
+    }
+
+    /// Why a statement with this effect can't be run: it would make a name more than the connection may have.
+    pub fn no_room(&self, effect: &Effect) -> Option<Fields> {
+        match effect {
+            Effect::Prepare { name, .. } if self.is_full(name) => Some(reply::too_much_prepared()),
+            Effect::Declare { name, .. } if self.is_crowded(name) => {
+                Some(reply::too_many_portals())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether no more portals or cursors can be opened by that name.
+    pub fn is_crowded(&self, name: &str) -> bool {
+        !self.portals.contains_key(name) && self.portals.len() >= MOST_PORTALS
     }
 
     /// A portal.
@@ -172,9 +215,14 @@ impl Names {
     /// Gives a statement's name a meaning, or none.
     pub fn set_statement(&mut self, name: &str, to: Option<Prepared>) -> Undo {
         let before = match to {
-            Some(prepared) => self.statements.insert(name.to_owned(), prepared),
+            Some(prepared) => {
+                self.text = self.text.saturating_add(prepared.weight());
+                self.statements.insert(name.to_owned(), prepared)
+            }
             None => self.statements.remove(name),
         };
+        let freed = before.as_ref().map_or(0, Prepared::weight);
+        self.text = self.text.saturating_sub(freed);
         Undo::Statement(name.to_owned(), before)
     }
 
@@ -303,7 +351,7 @@ impl Names {
 
     /// A simple query drops the unnamed statement and portal.
     pub fn drop_unnamed(&mut self) {
-        self.statements.remove("");
+        self.set_statement("", None);
         self.portals.remove("");
     }
 
@@ -315,11 +363,13 @@ impl Names {
     /// `DEALLOCATE ALL`.
     pub fn drop_named(&mut self) {
         self.statements.retain(|name, _| name.is_empty());
+        self.text = self.statements.values().map(Prepared::weight).sum();
     }
 
     /// `DISCARD ALL`.
     pub fn drop_all(&mut self) {
         self.statements.clear();
+        self.text = 0;
         self.portals.clear();
     }
 

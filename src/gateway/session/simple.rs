@@ -33,6 +33,15 @@ impl Session {
     ) -> Result<(), Error> {
         match verdict {
             Verdict::Permitted(runs) => {
+                let mut effects = runs.iter().map(|run| &run.facts().effect);
+                if let Some(fields) = effects.find_map(|effect| self.names.no_room(effect)) {
+                    for run in runs {
+                        let id = self.runs.add(run);
+                        self.runs.remove(id, self.now, out);
+                    }
+                    self.refuse_query(fields, out);
+                    return Ok(());
+                }
                 // What it does must not take effect before it is known to keep to its maximum.
                 let bounded = runs.iter().any(|run| run.most().is_some());
                 if bounded && self.transaction() != Transaction::Open && !self.is_on_trial() {

@@ -1,6 +1,7 @@
 //! Tests of the gateway's parts.
 
 mod cancel;
+mod chaos;
 mod conversation;
 mod reply;
 mod session;

@@ -444,3 +444,50 @@ fn a_row_limit_in_a_pipeline_fails_the_pipeline() {
          down Z I",
     );
 }
+
+#[test]
+fn a_connection_keeps_so_many_names_and_no_more() {
+    use std::sync::Arc;
+
+    use crate::gateway::session::names::{Names, Portal, Prepared};
+    let prepared = |text: &str| Prepared {
+        text: text.into(),
+        types: Arc::from([]),
+        refused: None,
+        facts: None,
+    };
+    let mut names = Names::default();
+    let fits = |names: &mut Names, text: &str| {
+        (0..).find(|number| {
+            let name = format!("s{number}");
+            let full = names.is_full(&name);
+            if !full {
+                names.set_statement(&name, Some(prepared(text)));
+            }
+            full
+        })
+    };
+    assert_eq!(fits(&mut names, "select 1"), Some(20_000));
+    // A name that is there can be given another meaning.
+    assert!(!names.is_full("s7") && names.is_full("new"));
+    names.set_statement("s7", None);
+    assert!(!names.is_full("new"));
+    names.drop_named();
+    let long = "x".repeat(1024 * 1024);
+    assert_eq!(fits(&mut names, &long), Some(32));
+    // What is taken back is not counted any more.
+    let undo = names.set_statement("s0", Some(prepared("short")));
+    assert!(!names.is_full("new"));
+    names.undo(undo);
+    assert!(names.is_full("new"));
+    names.drop_all();
+    assert!(!names.is_full("new"));
+    for number in 0..10_000 {
+        let name = format!("c{number}");
+        assert!(!names.is_crowded(&name));
+        names.bind(&name, Portal::Cursor, None);
+    }
+    assert!(names.is_crowded("new") && !names.is_crowded("c1"));
+    names.drop_portals();
+    assert!(!names.is_crowded("new"));
+}

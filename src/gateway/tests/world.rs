@@ -202,7 +202,7 @@ impl World {
         }
     }
 
-    fn verdict(&mut self) -> Verdict {
+    pub(super) fn verdict(&mut self) -> Verdict {
         let ask = self.session.asking().unwrap();
         if let Purpose::Again(run) = ask.purpose {
             assert!(self.session.run(run).is_some());

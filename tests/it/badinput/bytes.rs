@@ -93,7 +93,7 @@ fn later_messages() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("message length negative", b"Q\xff\xff\xff\xff".to_vec()),
         ("message length too small", b"Q\0\0\0\x03".to_vec()),
-        ("message length huge", b"P\x3f\xff\xff\xff".to_vec()),
+        ("message length huge", b"B\x3f\xff\xff\xff".to_vec()),
         ("message of an unknown kind", frame(b'z', b"")),
         ("query not UTF-8", frame(b'Q', b"select '\xff'\0")),
     ]
