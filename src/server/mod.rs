@@ -104,6 +104,7 @@ pub struct Running {
 /// # Errors
 /// See [`Error`].
 pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Running, Error> {
+    let seen = reload::look(&config.policy_files);
     let policy = Arc::new(read_policy(&config.policy_files)?);
     let tls = net::tls::Server::new(&read(&config.tls.certificate)?, &read(&config.tls.key)?)?;
     let state: Arc<dyn store::Store> = Arc::new(Sqlite::open(&config.data_dir)?);
@@ -154,7 +155,7 @@ pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Runnin
     let tasks = vec![
         tokio::spawn(front::accept(listener, front, signal.clone())),
         tokio::spawn(reload::watch(
-            config.policy_files.clone(),
+            (config.policy_files.clone(), seen),
             (Arc::clone(&broker), standing),
             signal,
         )),

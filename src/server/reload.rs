@@ -16,16 +16,16 @@ use crate::server;
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// What a file looked like: when it was changed, and how long it is.
-type Look = Vec<Option<(SystemTime, u64)>>;
+pub(super) type Look = Vec<Option<(SystemTime, u64)>>;
 
-/// Watches until a stop is asked for.
+/// Watches until a stop is asked for. What the files looked like is to be taken before they are read for the first time: a change in
+/// between is none that may be missed.
 pub(super) async fn watch(
-    files: Vec<PathBuf>,
+    (files, mut seen): (Vec<PathBuf>, Look),
     (broker, standing): (Arc<Broker>, Standing),
     mut stop: Signal,
 ) {
     let mut hangup = signal(SignalKind::hangup()).ok();
-    let mut seen = look(&files);
     let mut tick = tokio::time::interval(PERIOD);
     loop {
         let asked = tokio::select! {
@@ -97,7 +97,8 @@ async fn next(hangup: &mut Option<tokio::signal::unix::Signal>) -> Option<()> {
     }
 }
 
-fn look(files: &[PathBuf]) -> Look {
+/// What the files look like now.
+pub(super) fn look(files: &[PathBuf]) -> Look {
     let one = |path: &Path| {
         let metadata = std::fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))
