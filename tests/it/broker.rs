@@ -240,10 +240,10 @@ async fn an_agent_touches_nothing_that_it_was_given_for_somebody_else() {
     assert!(matches!(renewed, Err(Error::NoSession)), "{renewed:?}");
     let secret = broker.replace_secret(&for_bob, &session.id).await;
     assert!(matches!(secret, Err(Error::NoSession)), "{secret:?}");
-    let ended = broker.end_session(&for_bob, &session.id).await;
+    let ended = broker.end_session(&for_bob, &session.id, None).await;
     assert!(matches!(ended, Err(Error::NoSession)), "{ended:?}");
     assert!(broker.renew(&for_ann, &session.id, None).await.is_ok());
-    broker.end_session(&ann(), &session.id).await.unwrap();
+    broker.end_session(&ann(), &session.id, None).await.unwrap();
     world.broker.stop().await;
 }
 

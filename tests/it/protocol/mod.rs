@@ -94,13 +94,13 @@ impl Stage {
 }
 
 /// How often that text is in the server's log, which knows of every statement of that database.
-fn logged(server: &Server, text: &str) -> usize {
+pub(crate) fn logged(server: &Server, text: &str) -> usize {
     let log = std::fs::read_to_string(server.socket().join("log")).unwrap();
     log.matches(text).count()
 }
 
 /// Has the server log every statement of a database.
-async fn log_all(server: &Server, offer: &Offer) {
+pub(crate) async fn log_all(server: &Server, offer: &Offer) {
     let sql = format!("ALTER DATABASE {} SET log_statement = 'all'", offer.name);
     let client = server.superuser("postgres").await;
     client.batch_execute(&sql).await.unwrap();

@@ -283,9 +283,13 @@ fn ask(mut peer: Peer, bytes: &[u8]) -> Vec<Message> {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_first_packet_is_taken_or_refused_with_a_reason_at_once() {
     let stage = Stage::new().await;
+    let cases = cases();
+    // What the first of many connections costs once is not what each costs.
+    for (_, bytes, _) in cases.iter().chain(&cases) {
+        ask(stage.dial(Way::Gateway), bytes);
+    }
     let before = stage.broker.descriptors();
     let memory = stage.broker.memory();
-    let cases = cases();
     let mut slowest = Duration::ZERO;
     let mut stricter = Vec::new();
     for (name, bytes, expected) in &cases {

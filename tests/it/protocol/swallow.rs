@@ -12,6 +12,11 @@ use crate::protocol::client::{self, Psql};
 use crate::protocol::{Stage, Way, log_all, logged, words};
 
 const RULES: &str = r#"
+[[allow]]
+name = "auditors"
+groups = ["auditors"]
+do = ["audit"]
+
 [[rule]]
 name = "closed"
 effect = "deny"
@@ -83,6 +88,7 @@ impl Stage {
             Who::Auditor,
             &["audit", "search", "--text", "data_line", "--output", "json"],
         );
+        assert!(found.status.success(), "{found:?}");
         let text = String::from_utf8_lossy(&found.stdout);
         assert!(
             !text.contains("data_line"),
