@@ -86,6 +86,7 @@ pub(super) async fn show(
         },
         parameters: &[],
         approved: None,
+        wanted: false,
         now,
     };
     let statements = all.iter().map(|one| explain(&question, one)).collect();

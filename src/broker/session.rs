@@ -137,8 +137,14 @@ impl Session {
         }
     }
 
+    /// Whether it brought a request along that it has not used yet.
+    #[must_use]
+    pub fn brings(&self) -> bool {
+        self.request.is_some() && !self.approved && !self.has_spent()
+    }
+
     /// Whether the approval that it brought along has been used.
-    pub(super) fn has_spent(&self) -> bool {
+    fn has_spent(&self) -> bool {
         self.spent.load(Ordering::Relaxed)
     }
 

@@ -13,8 +13,8 @@ use crate::model::subject::Subject;
 use crate::model::time::Timestamp;
 use crate::policy::binding::Parameter;
 use crate::policy::{
-    Approval, Decision, Denial, Held, Permit, Policy, Protection, Question, Reason, Session, Shown,
-    decide,
+    Approval, Ceiling, Decision, Denial, Held, Permit, Policy, Protection, Question, Reason,
+    Session, Shown, decide,
 };
 use crate::sql;
 use crate::sql::catalog::Catalog;
@@ -53,7 +53,18 @@ pub struct Asker<'a> {
     /// The masked values it was shown.
     pub shown: &'a Shown,
     /// What was approved for this statement.
-    pub approval: Option<&'a Approval>,
+    pub leave: Leave<'a>,
+}
+
+/// Whether an approval is there.
+#[derive(Debug, Clone, Copy)]
+pub enum Leave<'a> {
+    /// No.
+    Nobodys,
+    /// No, and the session may have brought one: what needs it for many rows only is to need it.
+    Wanted,
+    /// Yes.
+    Given(&'a Approval),
 }
 
 /// What came out.
@@ -168,7 +179,11 @@ pub fn judge(
             shown: asker.shown,
         },
         parameters: &parameters,
-        approved: asker.approval,
+        approved: match asker.leave {
+            Leave::Given(approval) => Some(approval),
+            Leave::Nobodys | Leave::Wanted => None,
+        },
+        wanted: matches!(asker.leave, Leave::Wanted),
         now: moment.now,
     };
     let copy_columns = copy_columns(&analyzed);
@@ -189,6 +204,11 @@ pub fn judge(
             return denied(denial);
         }
         match (decide(&question, one.clone()), &ask.purpose) {
+            (Decision::Allow(permit), Purpose::Query { .. })
+                if !alone && permit.ceiling().is_some() =>
+            {
+                return denied(counted_among_others(permit.ceiling()));
+            }
             (Decision::Allow(permit), _) => permits.push(*permit),
             // Parameters and approvals come with the execution.
             (Decision::Review(_), Purpose::Prepare { .. }) => {
@@ -252,6 +272,18 @@ fn reviewed_among_others(held: &Held) -> Denial {
         sqlstate: "42501",
         message: "a statement that needs an approval must be sent by itself".to_owned(),
         detail: Some(format!("Rule `{}` asks for the approval.", demand.rule)),
+        hint: Some("Send the statements of this string one by one.".to_owned()),
+        position: None,
+        reason: Reason::NotAllowed,
+    }
+}
+
+/// How many rows a statement has written is known only at its end; nothing else may follow before.
+fn counted_among_others(ceiling: Option<&Ceiling>) -> Denial {
+    Denial {
+        sqlstate: "42501",
+        message: "a statement with a maximum of rows must be sent by itself".to_owned(),
+        detail: ceiling.map(|ceiling| ceiling.by.clone()),
         hint: Some("Send the statements of this string one by one.".to_owned()),
         position: None,
         reason: Reason::NotAllowed,

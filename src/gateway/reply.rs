@@ -4,6 +4,7 @@
 
 use crate::mask;
 use crate::model::session::{CloseReason, RequestId};
+use crate::policy::Ceiling;
 use crate::wire;
 use crate::wire::backend;
 use crate::wire::error::{Fields, Severity, SqlState};
@@ -147,10 +148,7 @@ pub fn agreed_rows(most: u64, request: &RequestId) -> Fields {
         SqlState::CONFIGURATION_LIMIT_EXCEEDED,
         format!(
             "dbgate: request {request} was approved for at most {}, and this touches more",
-            match most {
-                1 => "1 row".to_owned(),
-                most => format!("{} rows", grouped(most)),
-            }
+            counted(most)
         ),
     )
     .with_detail("Nothing of it takes effect; the approval is used up.")
@@ -175,6 +173,52 @@ pub fn agreed_in_pipeline(request: &RequestId) -> Fields {
         ),
     )
     .with_hint("End the pipeline with Sync first.")
+}
+
+/// More rows than a rule lets be written.
+pub fn ruled_rows(ceiling: &Ceiling) -> Fields {
+    let message = format!("dbgate: this writes more than {}", counted(ceiling.rows));
+    let fields = error(SqlState::INSUFFICIENT_PRIVILEGE, message)
+        .with_detail(format!("{} Nothing of it takes effect.", ceiling.by));
+    let hint = match (&ceiling.hint, ceiling.review) {
+        (Some(hint), false) => hint.clone(),
+        (None, false) => "Narrow it down with a WHERE, or do it in smaller parts.".to_owned(),
+        (hint, true) => {
+            let more = "With an approval it may write more: ask with `dbgate request DB -c …`, then run it with `dbgate exec DB --request ID -c …`.";
+            hint.as_ref()
+                .map_or_else(|| more.to_owned(), |hint| format!("{hint} {more}"))
+        }
+    };
+    Origin::Denied.mark(fields.with_hint(hint))
+}
+
+/// A statement that a rule binds to a maximum of rows, in portions.
+pub fn ruled_in_portions(ceiling: &Ceiling) -> Fields {
+    let message = format!(
+        "dbgate: this may write at most {}, so it can't be fetched in portions",
+        counted(ceiling.rows)
+    );
+    error(SqlState::FEATURE_NOT_SUPPORTED, message)
+        .with_detail(ceiling.by.clone())
+        .with_hint("Execute it without a limit of rows (a fetch size of 0).")
+}
+
+/// A query that a rule binds to a maximum of rows, behind messages that no `Sync` has ended.
+pub fn ruled_in_pipeline(ceiling: &Ceiling) -> Fields {
+    let message = format!(
+        "dbgate: this may write at most {}, so it must be sent by itself",
+        counted(ceiling.rows)
+    );
+    error(SqlState::FEATURE_NOT_SUPPORTED, message)
+        .with_detail(ceiling.by.clone())
+        .with_hint("End the pipeline with Sync first.")
+}
+
+fn counted(rows: u64) -> String {
+    match rows {
+        1 => "1 row".to_owned(),
+        rows => format!("{} rows", grouped(rows)),
+    }
 }
 
 /// A limit on bytes was reached.

@@ -96,6 +96,9 @@ pub struct Matched {
     pub effect: String,
     /// File and line.
     pub place: String,
+    /// It fits only when more rows than that are written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_above: Option<u64>,
 }
 
 /// A reason against the statement.
@@ -258,16 +261,19 @@ fn uses(question: &Question<'_>, facts: &Facts) -> Vec<Use> {
 }
 
 fn matched(judgement: &Judgement<'_>) -> Vec<Matched> {
-    judgement
-        .matched
-        .iter()
-        .map(|rule| Matched {
+    let at_once = judgement.matched.iter().map(|rule| (rule, None));
+    let above = judgement.ceilings.iter();
+    let above = above.map(|rule| (rule, rule.rows_above));
+    at_once
+        .chain(above)
+        .map(|(rule, rows_above)| Matched {
             name: rule.name.clone(),
             effect: match rule.effect {
                 Effect::Deny => "deny".to_owned(),
                 Effect::Review(_) => "review".to_owned(),
             },
             place: rule.place.to_string(),
+            rows_above,
         })
         .collect()
 }
@@ -333,6 +339,9 @@ impl fmt::Display for Explanation {
                 "\n  rule      `{}` ({}) at {}",
                 rule.name, rule.effect, rule.place
             )?;
+            if let Some(most) = rule.rows_above {
+                write!(f, ", above {most} rows")?;
+            }
         }
         let mut hints: Vec<&str> = self
             .denials

@@ -28,5 +28,5 @@ mod tests;
 pub use self::decide::{Approval, Consent, Decision, Question, Session, Shown, decide};
 pub use self::denial::{Denial, Reason};
 pub use self::document::{Policy, compile};
-pub use self::permit::{Demand, Guarded, Held, Permit};
+pub use self::permit::{Ceiling, Demand, Guarded, Held, Permit};
 pub use self::protect::{Guard, Protection};

@@ -39,6 +39,20 @@ pub struct Permit {
     pub(super) concerns: bool,
     pub(super) probes: u32,
     pub(super) approval: Option<Approval>,
+    pub(super) ceiling: Option<Ceiling>,
+}
+
+/// The most rows that a rule lets a statement write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ceiling {
+    /// How many.
+    pub rows: u64,
+    /// Whether an approval lets it write more.
+    pub review: bool,
+    /// The rule, its file and line, as a sentence.
+    pub by: String,
+    /// What the rule's author says would help.
+    pub hint: Option<String>,
 }
 
 /// Whether a statement comes near protected columns.
@@ -122,6 +136,12 @@ impl Permit {
     pub const fn approval(&self) -> Option<&Approval> {
         self.approval.as_ref()
     }
+
+    /// The most rows that the rules let it write.
+    #[must_use]
+    pub const fn ceiling(&self) -> Option<&Ceiling> {
+        self.ceiling.as_ref()
+    }
 }
 
 /// A statement that waits for an approval.
@@ -164,8 +184,7 @@ impl Demand {
     /// Whether those who agreed are enough, and good for it.
     #[must_use]
     pub fn is_met_by<'a>(&self, given: impl Iterator<Item = &'a Subject>) -> bool {
-        let good = given.filter(|by| by.groups.iter().any(|of| self.approvers.contains(of)));
-        u32::try_from(good.count()).is_ok_and(|count| count >= self.needed.max(1))
+        is_enough(given, &self.approvers, self.needed)
     }
 
     /// The demand that satisfies both: an approver must be good for either. `None` when nobody could be.
@@ -181,6 +200,16 @@ impl Demand {
             rule: self.rule,
         })
     }
+}
+
+/// Whether so many of those who agreed are in one of the groups.
+pub(super) fn is_enough<'a>(
+    given: impl Iterator<Item = &'a Subject>,
+    approvers: &BTreeSet<String>,
+    needed: u32,
+) -> bool {
+    let good = given.filter(|by| by.groups.iter().any(|of| approvers.contains(of)));
+    u32::try_from(good.count()).is_ok_and(|count| count >= needed.max(1))
 }
 
 impl Held {

@@ -131,6 +131,7 @@ fn came(policy: &Policy, case: &Case, catalog: &Catalog, now: Timestamp) -> Came
         },
         parameters: &[],
         approved: None,
+        wanted: false,
         now,
     };
     for analyzed in &all {

@@ -399,12 +399,16 @@ impl Facts {
             Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge => 1,
             _ => return false,
         };
-        // A function of somebody's own may write what the statement does not say.
-        let hidden = |oid: &u32| {
+        self.writers == writers && self.opaque.is_none() && !self.calls_what_may_write(catalog)
+    }
+
+    /// Whether it calls a function of somebody's own that may write what the statement does not say.
+    #[must_use]
+    pub fn calls_what_may_write(&self, catalog: &Catalog) -> bool {
+        self.footprint.calls.iter().any(|oid| {
             let function = catalog.functions.get(oid);
             function.is_none_or(|function| function.origin.is_none() && function.volatility == 'v')
-        };
-        self.writers == writers && self.opaque.is_none() && !self.footprint.calls.iter().any(hidden)
+        })
     }
 
     /// Whether a portal keeps to what the names in its statement meant when it was bound; otherwise the server resolves them as it

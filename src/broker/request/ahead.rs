@@ -131,6 +131,7 @@ impl Broker {
             },
             parameters: &[],
             approved: None,
+            wanted: true,
             now: self.core.clock.now(),
         };
         match policy::decide(&question, one) {

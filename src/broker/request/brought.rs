@@ -42,8 +42,7 @@ impl Broker {
     /// # Errors
     /// When the use cannot be recorded or kept; then it is not used.
     pub async fn approval(&self, session: &Session, of: &Use<'_>) -> Result<Brought, Error> {
-        let wanted = session.request.as_ref();
-        let Some(id) = wanted.filter(|_| !session.approved && !session.has_spent()) else {
+        let Some(id) = session.request.as_ref().filter(|_| session.brings()) else {
             return Ok(Brought::Nothing);
         };
         let subject = session.subject.id.clone();

@@ -16,7 +16,7 @@ use crate::broker::request::brought::{Brought, Use};
 use crate::broker::request::desk::Outcome;
 use crate::broker::request::{self, HeldStatement};
 use crate::gateway::intent::{self, Refused};
-use crate::gateway::judge::{self, Finding};
+use crate::gateway::judge::{self, Finding, Leave};
 use crate::gateway::relay::duplex::{self, Reading, Turn};
 use crate::gateway::relay::verdict::Stop;
 use crate::gateway::relay::{End, Relay};
@@ -34,7 +34,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         &mut self,
         held: Held,
         ask: &Ask,
-        mut view: View,
+        view: View,
     ) -> Result<Verdict, Stop> {
         let approval = match self.brought(&held, &view).await? {
             Brought::Approval(approval) => *approval,
@@ -59,19 +59,43 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 }
             }
         };
-        view = self.view().await?;
-        match self.find(ask, &mut view, Some(&approval)).await? {
+        self.agreed((&held, ask), approval).await
+    }
+
+    /// A statement that may run as it is, and write more with the approval that the session brought. `None`: it brought none for it.
+    pub(super) async fn above(
+        &mut self,
+        ask: &Ask,
+        view: &mut View,
+    ) -> Result<Option<Verdict>, Stop> {
+        let Some(Finding::Review(held)) = self.find(ask, view, Leave::Wanted).await? else {
+            return Ok(None);
+        };
+        match self.brought(&held, view).await? {
+            Brought::Approval(approval) => self.agreed((&held, ask), *approval).await.map(Some),
+            Brought::Unfit { .. } | Brought::Nothing => Ok(None),
+        }
+    }
+
+    /// Decides once more what was approved.
+    async fn agreed(
+        &mut self,
+        (held, ask): (&Held, &Ask),
+        approval: Approval,
+    ) -> Result<Verdict, Stop> {
+        let mut view = self.view().await?;
+        match self.find(ask, &mut view, Leave::Given(&approval)).await? {
             Some(Finding::Allowed(permits)) => self.permitted(permits, ask, &view).await,
             Some(Finding::Denied(denied)) => self.denied(*denied, ask, &view).await,
             Some(Finding::Unreadable(fields)) => {
                 let id = Some(approval.request);
-                Ok(self.turned_down((&held, ask, &view), id, fields).await)
+                Ok(self.turned_down((held, ask, &view), id, fields).await)
             }
             // Something it depends on is another than what was approved.
             Some(Finding::Review(_) | Finding::Preparable(_)) | None => {
                 let fields = changed(&approval.request);
                 let id = Some(approval.request);
-                Ok(self.turned_down((&held, ask, &view), id, fields).await)
+                Ok(self.turned_down((held, ask, &view), id, fields).await)
             }
         }
     }

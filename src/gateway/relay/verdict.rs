@@ -12,7 +12,7 @@ use crate::audit::log;
 use crate::broker::place::View;
 use crate::gateway::cache;
 use crate::gateway::intent::{self, Intent, Refused};
-use crate::gateway::judge::{self, Asker, Denied, Finding, Moment};
+use crate::gateway::judge::{self, Asker, Denied, Finding, Leave, Moment};
 use crate::gateway::relay::scope::{self, Look};
 use crate::gateway::relay::{End, Relay};
 use crate::gateway::reply;
@@ -20,7 +20,7 @@ use crate::gateway::session::run::{Decided, Lens, Run, RunId};
 use crate::gateway::session::state::Definitions;
 use crate::gateway::session::verdict::{Ask, Purpose, Settled, Transaction, Verdict};
 use crate::gateway::session::{self, Outbox};
-use crate::policy::{Approval, Permit, Reason};
+use crate::policy::{Permit, Reason};
 use crate::sql::footprint::Analyzed;
 use crate::wire::backend::{Message, TransactionStatus};
 use crate::wire::error::Fields;
@@ -114,11 +114,24 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
 
     async fn decide(&mut self, ask: &Ask) -> Result<Verdict, Stop> {
         let mut view = self.view().await?;
-        let Some(found) = self.find(ask, &mut view, None).await? else {
+        let Some(found) = self.find(ask, &mut view, Leave::Nobodys).await? else {
             return Ok(Verdict::Settle);
         };
         match found {
-            Finding::Allowed(permits) => self.permitted(permits, ask, &view).await,
+            Finding::Allowed(permits) => {
+                // A transaction of ours, and the use of an approval, begin when nothing else is under way.
+                let ceiling = permits.iter().find_map(Permit::ceiling);
+                let wants = ceiling
+                    .is_some_and(|ceiling| ceiling.review && self.attachment.session.brings());
+                let own = ceiling.is_some() && matches!(ask.purpose, Purpose::Query { .. });
+                if (own || wants) && ask.settled == Settled::No {
+                    return Ok(Verdict::Settle);
+                }
+                if wants && let Some(verdict) = self.above(ask, &mut view).await? {
+                    return Ok(verdict);
+                }
+                self.permitted(permits, ask, &view).await
+            }
             Finding::Preparable(facts) => Ok(Verdict::Prepared(facts)),
             Finding::Denied(denied) => self.denied(*denied, ask, &view).await,
             Finding::Unreadable(fields) => Err(fields.into()),
@@ -176,13 +189,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         &mut self,
         ask: &Ask,
         view: &mut View,
-        approved: Option<&Approval>,
+        leave: Leave<'_>,
     ) -> Result<Option<Finding>, Stop> {
         for attempt in 0..2 {
             let Some(analyzed) = self.analyzed(ask, view).await? else {
                 return Ok(None);
             };
-            let found = self.judged(ask, analyzed, view, approved);
+            let found = self.judged(ask, analyzed, view, leave);
             match &found {
                 Finding::Denied(denied)
                     if attempt == 0 && denied.denial.reason == Reason::Unresolved =>
@@ -248,13 +261,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         Ok(analyzed)
     }
 
-    fn judged(
-        &self,
-        ask: &Ask,
-        analyzed: Vec<Analyzed>,
-        view: &View,
-        approved: Option<&Approval>,
-    ) -> Finding {
+    fn judged(&self, ask: &Ask, analyzed: Vec<Analyzed>, view: &View, leave: Leave<'_>) -> Finding {
         let session = &self.attachment.session;
         let shown = self.budget.shown();
         let asker = Asker {
@@ -264,7 +271,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             reason: Some(session.reason.as_str()).filter(|reason| !reason.is_empty()),
             approved: session.approved,
             shown: &shown,
-            approval: approved,
+            leave,
         };
         let moment = Moment {
             policy: Arc::clone(&view.policy),
@@ -309,15 +316,16 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
 
     /// Begins a transaction for a query that must not take effect if it touches more rows than was agreed to.
     async fn bound(&mut self, runs: &[Run]) -> Result<(), Stop> {
-        let bounded = runs.iter().find(|run| run.most().is_some());
-        let Some(request) = bounded.and_then(Run::request) else {
+        let Some(most) = runs.iter().find_map(Run::most) else {
             return Ok(());
         };
-        if self.session.status() == TransactionStatus::Open {
-            return Ok(());
-        }
-        if !self.session.is_alone() {
-            return Err(reply::agreed_in_pipeline(request).into());
+        match self.session.status() {
+            TransactionStatus::Open => return Ok(()),
+            TransactionStatus::Failed => return Err(reply::failed_transaction().into()),
+            TransactionStatus::Idle if !self.session.is_alone() => {
+                return Err(most.in_pipeline().into());
+            }
+            TransactionStatus::Idle => {}
         }
         self.ask_upstream("BEGIN", |_| {}).await?;
         self.session.begin_trial();
@@ -402,13 +410,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         let masks: Vec<_> = run.intent().permit().masks().to_vec();
         // The same execution goes on: that is no second use of the approval.
         let approval = run.intent().permit().approval().cloned();
+        let leave = approval.as_ref().map_or(Leave::Nobodys, Leave::Given);
         let mut view = view;
         let found = if fixed {
             // What it reads was settled when it was bound, whatever its names would mean now.
             let bound = vec![run.intent().permit().analyzed().clone()];
-            self.judged(&ask, bound, &view, approval.as_ref())
+            self.judged(&ask, bound, &view, leave)
         } else {
-            let Some(found) = self.find(&ask, &mut view, approval.as_ref()).await? else {
+            let Some(found) = self.find(&ask, &mut view, leave).await? else {
                 return Ok(Verdict::Settle);
             };
             found

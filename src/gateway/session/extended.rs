@@ -243,9 +243,7 @@ impl Session {
         match verdict {
             Verdict::Stands => {}
             Verdict::Renewed(renewed) => {
-                if let Some(run) = self.runs.get_mut(id) {
-                    run.renew(*renewed);
-                }
+                self.runs.renew(id, *renewed);
                 // The masks may be others: the rows have to be looked at again.
                 if let Some(Portal::Run { described, .. }) = self.names.portal_mut(portal) {
                     *described = false;

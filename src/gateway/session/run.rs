@@ -9,6 +9,7 @@ use crate::audit::event::private::Private;
 use crate::audit::recording::{Limit, Recorder};
 use crate::gateway::intent::Intent;
 use crate::gateway::reply::{self, ForClient};
+use crate::gateway::session::answer::trial::Maximum;
 use crate::gateway::startup::Tells;
 use crate::mask::copy::Lines;
 use crate::mask::{Keys, Plan, Terms};
@@ -230,12 +231,11 @@ impl Run {
         approval.map(|approval| &approval.request)
     }
 
-    /// The most rows it may write: what the approvers agreed to. The server tells how many it were at its end.
-    #[must_use]
-    pub fn most(&self) -> Option<u64> {
+    /// The most rows it may write, and by whom: approvers or a rule. The server tells how many it were at its end.
+    pub(in crate::gateway) fn most(&self) -> Option<Maximum<'_>> {
         match self.facts().kind {
             Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge | Kind::CopyIn => {
-                self.intent().permit().approval()?.max_rows
+                Maximum::of(self.intent().permit())
             }
             _ => None,
         }
@@ -244,13 +244,10 @@ impl Run {
     /// It has come to its end with this tag: stops it when the tag tells of more rows than it may write, or does not tell.
     pub fn ended_with(&mut self, tag: &str) {
         let rows = tag.rsplit(' ').next().and_then(|rows| rows.parse().ok());
-        let Some(most) = self.most() else {
-            return;
-        };
-        if rows.is_none_or(|rows: u64| rows > most)
-            && let Some(request) = self.request().cloned()
-        {
-            self.stop(reply::agreed_rows(most, &request));
+        let passed = |most: &Maximum<'_>| rows.is_none_or(|rows: u64| rows > most.rows());
+        let passed = self.most().filter(passed).map(|most| most.passed());
+        if let Some(fields) = passed {
+            self.stop(fields);
         }
     }
 

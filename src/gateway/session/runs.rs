@@ -29,6 +29,14 @@ impl Runs {
         id
     }
 
+    /// A newer permit takes the place of a run's.
+    pub(super) fn renew(&mut self, id: RunId, renewed: Run) {
+        self.bounded |= renewed.most().is_some();
+        if let Some(run) = self.by_id.get_mut(&id) {
+            run.renew(renewed);
+        }
+    }
+
     pub(super) fn get(&self, id: RunId) -> Option<&Run> {
         self.by_id.get(&id)
     }

@@ -13,7 +13,7 @@ use crate::audit::recording::{self, Limit};
 use crate::audit::storage::files::Files;
 use crate::config::problem::Source;
 use crate::gateway::intent::Intent;
-use crate::gateway::judge::{self, Asker, Finding, Moment};
+use crate::gateway::judge::{self, Asker, Finding, Leave, Moment};
 use crate::gateway::session::run::{Decided, Lens, Outcome, Run};
 use crate::gateway::session::verdict::{Purpose, Verdict};
 use crate::gateway::session::{Act, Next, Outbox, Session};
@@ -26,7 +26,7 @@ use crate::model::subject::{Subject, SubjectId, SubjectKind};
 use crate::model::time::Timestamp;
 use crate::net::clock::SystemClock;
 use crate::net::entropy::SystemEntropy;
-use crate::policy::{Approval, Consent, Held, Protection, Shown};
+use crate::policy::{Approval, Consent, Held, Permit, Protection, Shown};
 use crate::sql::catalog::{Catalog, Column, Parts, Relation, RelationKind};
 use crate::wire::backend::{self, CopyFormat, TransactionStatus};
 use crate::wire::error::{Fields, Severity, SqlState};
@@ -231,7 +231,7 @@ impl World {
             reason: None,
             approved: false,
             shown: &Shown::new(),
-            approval: None,
+            leave: Leave::Nobodys,
         };
         let state = self.session.state();
         let again = analyzed.clone();
@@ -239,12 +239,12 @@ impl World {
         if let Finding::Review(held) = &found {
             let approval = self.agreed(held);
             let asker = Asker {
-                approval: Some(&approval),
+                leave: Leave::Given(&approval),
                 ..asker
             };
             found = judge::judge(&ask, again, state, &self.moment, &asker);
-            self.begin(&ask.purpose);
         }
+        self.begin(&ask.purpose, &found);
         match found {
             Finding::Allowed(permits) => {
                 let runs = permits.into_iter().map(|permit| {
@@ -278,8 +278,10 @@ impl World {
     }
 
     /// As if `BEGIN` had been sent for a query.
-    fn begin(&mut self, purpose: &Purpose) {
-        if matches!(purpose, Purpose::Query { .. }) && self.session.is_alone() {
+    fn begin(&mut self, purpose: &Purpose, found: &Finding) {
+        let bound = |permit: &Permit| permit.ceiling().is_some() || permit.approval().is_some();
+        let bound = matches!(found, Finding::Allowed(all) if all.iter().any(bound));
+        if bound && matches!(purpose, Purpose::Query { .. }) && self.session.is_alone() {
             self.session.begin_trial();
         }
     }

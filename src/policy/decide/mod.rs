@@ -1,7 +1,7 @@
 //! May this statement run? Deny beats review, review beats allow; what nothing allows is denied.
 //!
 //! Reading order: this file → `power` (what it takes, who has it) → `rule` (which rules fit) → `guard` (what the
-//! protection of columns says) → `writeback` (masks that come back) → `words`.
+//! protection of columns says) → `ceiling` (rows at most) → `writeback` (masks that come back) → `words`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use crate::policy::{Denial, Policy, Protection, Reason};
 use crate::sql::catalog::Catalog;
 use crate::sql::footprint::{Analyzed, Effect as On, Facts, Hazard, Kind};
 
+mod ceiling;
 mod guard;
 mod power;
 mod rule;
@@ -48,6 +49,8 @@ pub struct Question<'a> {
     pub parameters: &'a [Parameter<'a>],
     /// An approval, if there is one.
     pub approved: Option<&'a Approval>,
+    /// Whether an approval is wanted for more rows than a review lets be written without.
+    pub wanted: bool,
     /// When.
     pub now: Timestamp,
 }
@@ -108,33 +111,34 @@ pub fn decide(question: &Question<'_>, analyzed: Analyzed) -> Decision {
     if let Some(denial) = judgement.denials.into_iter().next() {
         return Decision::Deny(Box::new(placed(denial, &analyzed)));
     }
+    let fits = |given: &&Approval| given.binding == bind(question, &analyzed);
+    let given = question.approved.filter(fits);
     let mut limits = question.policy.limits().of(question.subject.kind);
     let mut approval = None;
     if let Some(demand) = judgement.demand {
-        let binding = bind(question, &analyzed);
-        match question.approved {
-            // The policy may ask for other people by now than those who agreed.
-            Some(given)
-                if given.binding == binding
-                    && demand.is_met_by(given.given.iter().map(|consent| &consent.by)) =>
-            {
-                if given.max_rows.is_some() && !analyzed.facts().is_countable(question.catalog) {
-                    return Decision::Deny(Box::new(placed(uncounted(given), &analyzed)));
-                }
-                limits.rows = match (limits.rows, given.max_rows) {
-                    (Some(limit), Some(agreed)) => Some(limit.min(agreed)),
-                    (limit, agreed) => limit.or(agreed),
-                };
-                approval = Some(given.clone());
-            }
-            Some(_) | None => {
-                return Decision::Review(Box::new(Held {
-                    analyzed,
-                    demand,
-                    binding,
-                }));
-            }
+        // The policy may ask for other people by now than those who agreed.
+        let met = |given: &&Approval| demand.is_met_by(given.given.iter().map(|one| &one.by));
+        approval = given.filter(met);
+        if approval.is_none() {
+            return Decision::Review(Box::new(Held {
+                binding: bind(question, &analyzed),
+                analyzed,
+                demand,
+            }));
         }
+    }
+    let lifted = |rule: &&Rule| ceiling::is_lifted(rule, given);
+    if judgement.ceilings.iter().any(lifted) {
+        approval = given;
+    }
+    if let Some(given) = approval {
+        if given.max_rows.is_some() && !analyzed.facts().is_countable(question.catalog) {
+            return Decision::Deny(Box::new(placed(uncounted(given), &analyzed)));
+        }
+        limits.rows = match (limits.rows, given.max_rows) {
+            (Some(limit), Some(agreed)) => Some(limit.min(agreed)),
+            (limit, agreed) => limit.or(agreed),
+        };
     }
     Decision::Allow(Box::new(Permit {
         analyzed,
@@ -145,7 +149,8 @@ pub fn decide(question: &Question<'_>, analyzed: Analyzed) -> Decision {
         guarded: judgement.guarded,
         concerns: question.protection.concerns(question.subject),
         probes: judgement.probes,
-        approval,
+        approval: approval.cloned(),
+        ceiling: ceiling::lowest(&judgement.ceilings, approval),
     }))
 }
 
@@ -191,6 +196,8 @@ pub(super) struct Judgement<'a> {
     pub(super) denials: Vec<Denial>,
     pub(super) demand: Option<Demand>,
     pub(super) matched: Vec<&'a Rule>,
+    /// Rules that bind it to a maximum of rows.
+    pub(super) ceilings: Vec<&'a Rule>,
     pub(super) masks: Vec<Option<Mask>>,
     pub(super) rule: Option<&'a str>,
     pub(super) guarded: Guarded,
@@ -224,8 +231,9 @@ pub(super) fn judge<'a>(
         .rules()
         .iter()
         .filter(|rule| rule.concerns(&situation))
-        .filter(|rule| rule::fits(rule, facts, question) || denies_prepared(rule, facts, question))
+        .filter(|rule| fits(rule, facts, question) || denies_prepared(rule, facts, question))
         .collect();
+    let ceilings = ceiling::of(question, &situation, facts);
     let mut denials = pinned(facts);
     denials.extend(
         matched
@@ -240,7 +248,8 @@ pub(super) fn judge<'a>(
         denials.extend(rule::could_fit(question, &situation, facts, text));
     }
     denials.extend(writeback::check(question, facts, unbound));
-    let demand = match demand(&matched) {
+    let wanted = ceilings.iter().filter(|_| question.wanted);
+    let demand = match demand(matched.iter().chain(wanted)) {
         Ok(demand) => demand,
         Err(denial) => {
             denials.push(*denial);
@@ -251,6 +260,7 @@ pub(super) fn judge<'a>(
         denials,
         demand,
         matched,
+        ceilings,
         masks: guard.masks,
         rule: power.rule,
         guarded: guard.guarded,
@@ -273,7 +283,7 @@ fn denied_by(rule: &Rule, question: &Question<'_>, facts: &Facts) -> Option<Deni
         Effect::Review(_) => return None,
     }
     let facts = prepared(facts)
-        .filter(|inner| rule::fits(rule, inner, question))
+        .filter(|inner| fits(rule, inner, question))
         .unwrap_or(facts);
     let what = words::matched(rule, facts);
     let message = format!("{what} is denied on `{}`", question.database);
@@ -282,16 +292,22 @@ fn denied_by(rule: &Rule, question: &Question<'_>, facts: &Facts) -> Option<Deni
         place: rule.place.clone(),
     };
     let denial = Denial::new(reason, message).detail(by("Rule", &rule.name, &rule.place));
-    Some(match &rule.hint {
+    let denial = match &rule.hint {
         Some(hint) => denial.hint(hint.as_str()),
         None => denial.hint(words::instead(rule, facts)),
-    })
+    };
+    Some(ceiling::explained(rule, denial))
+}
+
+/// Whether a rule fits, whatever number of rows it will be.
+fn fits(rule: &Rule, facts: &Facts, question: &Question<'_>) -> bool {
+    rule::fits(rule, facts, question) && ceiling::fits_at_once(rule, facts, question.catalog)
 }
 
 /// What is denied need not be prepared. A review comes with the execution, which has the parameters.
 fn denies_prepared(rule: &Rule, facts: &Facts, question: &Question<'_>) -> bool {
     let inner = prepared(facts).filter(|_| rule.effect == Effect::Deny);
-    inner.is_some_and(|inner| rule::fits(rule, inner, question))
+    inner.is_some_and(|inner| fits(rule, inner, question))
 }
 
 /// What a `PREPARE` prepares.
@@ -304,7 +320,7 @@ fn prepared(facts: &Facts) -> Option<&Facts> {
 }
 
 /// All reviews at once: who approves must be good for every rule.
-fn demand(matched: &[&Rule]) -> Result<Option<Demand>, Box<Denial>> {
+fn demand<'a>(matched: impl Iterator<Item = &'a &'a Rule>) -> Result<Option<Demand>, Box<Denial>> {
     let mut all: Option<Demand> = None;
     for rule in matched {
         let Effect::Review(review) = &rule.effect else {

@@ -49,6 +49,8 @@ pub struct Rule {
     pub functions: Vec<ObjectPattern>,
     /// Only statements that write to a table with a protected column.
     pub writes_protected: bool,
+    /// Only statements that write more rows than that.
+    pub rows_above: Option<u64>,
     /// What would help, in the author's words.
     pub hint: Option<String>,
 }
@@ -128,6 +130,7 @@ impl Rule {
             writes: table.each("writes", str::parse, problems),
             functions: table.each("functions", str::parse, problems),
             writes_protected: table.flag("writes_protected", problems).unwrap_or_default(),
+            rows_above: table.number("rows_above", 0..1 << 50, problems),
             hint: table.text("hint", problems),
             place,
         };
@@ -135,7 +138,7 @@ impl Rule {
             problems.push(
                 table
                     .problem(table.span(), "this rule fits every statement")
-                    .hint("say which: `statements`, `hazards`, `tables`, `reads`, `writes`, `functions`, `writes_protected` or `missing_where`"),
+                    .hint("say which: `statements`, `hazards`, `tables`, `reads`, `writes`, `functions`, `writes_protected`, `rows_above` or `missing_where`"),
             );
         }
         table.finish(problems);
@@ -146,7 +149,11 @@ impl Rule {
         let no_name = [&self.tables, &self.reads, &self.writes, &self.functions]
             .iter()
             .all(|list| list.is_empty());
-        no_name && self.statements.is_empty() && self.hazards.is_empty() && !self.writes_protected
+        no_name
+            && self.statements.is_empty()
+            && self.hazards.is_empty()
+            && !self.writes_protected
+            && self.rows_above.is_none()
     }
 }
 

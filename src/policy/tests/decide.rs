@@ -344,3 +344,137 @@ fn an_agent_has_the_limits_of_agents() {
         assert_eq!(permit.limits().rows, Some(rows));
     }
 }
+
+fn above(effect: &str, most: u64) -> String {
+    format!(
+        "[[rule]]\nname = \"few-{most}\"\nwrites = [\"public.orders\"]\nrows_above = {most}\n{effect}\n"
+    )
+}
+
+const REFUSES: &str = "effect = \"deny\"";
+const ASKS: &str = "effect = \"review\"\napprovers = [\"reviewers\"]";
+
+/// The maximum that comes with what may run, and whether an approval lifts it.
+fn bound(shop: &Shop, sql: &str) -> Option<(u64, bool)> {
+    let Decision::Allow(permit) = shop.decide(sql) else {
+        panic!("{sql}");
+    };
+    let ceiling = permit.ceiling()?;
+    Some((ceiling.rows, ceiling.review))
+}
+
+#[test]
+fn a_rule_above_a_number_of_rows_binds_what_is_counted_to_the_smallest() {
+    let rules = [
+        ALLOW,
+        &above(REFUSES, 9),
+        &above(ASKS, 5),
+        &above(REFUSES, 7),
+    ]
+    .concat();
+    let shop = Shop::new(&rules);
+    for sql in [
+        "update orders set note = 'x'",
+        "delete from orders where id = '1'",
+        "insert into orders (id) select id from products",
+        "copy orders (id) from stdin",
+    ] {
+        assert_eq!(bound(&shop, sql), Some((5, true)), "{sql}");
+    }
+    for sql in ["select id from orders", "update products set price = '1'"] {
+        assert_eq!(bound(&shop, sql), None, "{sql}");
+    }
+    let told = shop.explain("delete from orders").to_string();
+    assert!(told.starts_with("DELETE: would run"), "{told}");
+    assert!(told.contains("`few-5` (review) at policy.toml:"), "{told}");
+    assert!(told.contains("above 5 rows"), "{told}");
+}
+
+#[test]
+fn a_rule_above_a_number_of_rows_fits_at_once_what_is_not_counted() {
+    let twice = "with gone as (delete from orders where id = '1' returning id) select id from gone";
+    for (rule, came) in [(REFUSES, "deny"), (ASKS, "review")] {
+        Shop::new(&[ALLOW, &above(rule, 5)].concat()).check(&format!(
+            "
+            {twice} => {came} few-5
+            truncate orders => {came} few-5
+            explain analyze delete from orders => {came} few-5
+            select id from orders => allow all
+            create table mine (id text) => allow all
+            "
+        ));
+    }
+    Shop::new(&[ALLOW, &above(REFUSES, 5)].concat()).check(&format!(
+        "
+        prepare p as {twice} => deny few-5
+        prepare p as delete from orders => allow all
+        "
+    ));
+    let Decision::Deny(denial) = Shop::new(&[ALLOW, &above(REFUSES, 5)].concat()).decide(twice)
+    else {
+        panic!("it must be denied");
+    };
+    assert!(denial.detail.unwrap().contains("can't be told beforehand"));
+}
+
+#[test]
+fn a_function_that_may_write_can_t_be_counted_wherever_it_is_called() {
+    let call = ALLOW.replace("\"define\"", "\"define\", \"call\"");
+    let rule = "[[rule]]\nname = \"few\"\nrows_above = 5\neffect = \"deny\"\n";
+    let shop = Shop::new(&[&call, rule].concat());
+    let volatile = shop.catalog.functions.values().find(|function| {
+        function.origin.is_none() && function.volatility == 'v' && function.arguments.len() == 1
+    });
+    let name = &volatile.unwrap().name;
+    shop.check(&format!(
+        "
+        select upper('x') => allow all
+        update orders set note = upper('x') => allow all
+        select {name}('x') => deny few
+        update orders set note = {name}('x') => deny few
+        "
+    ));
+}
+
+#[test]
+fn an_approval_lifts_a_review_s_maximum_and_its_own_holds() {
+    let sql = "delete from orders";
+    let mut shop = Shop::new(&[ALLOW, &above(ASKS, 5)].concat());
+    assert_eq!(bound(&shop, sql), Some((5, true)));
+    let Decision::Review(held) = shop.ask(sql) else {
+        panic!("it is asked for");
+    };
+    assert_eq!(held.demand().rule, "few-5");
+    for (by, most, lifted) in [
+        ("reviewers", Some(40), true),
+        ("reviewers", None, true),
+        ("auditors", Some(40), false),
+    ] {
+        shop.approved = Some(Approval {
+            request: "r0123456789ab".parse().unwrap(),
+            binding: held.binding().clone(),
+            max_rows: most,
+            given: given(&[by]),
+        });
+        let Decision::Allow(permit) = shop.decide(sql) else {
+            panic!("{by}");
+        };
+        assert_eq!(permit.ceiling().is_none(), lifted, "{by}");
+        let used = permit.approval().map(|approval| approval.max_rows);
+        assert_eq!(used, lifted.then_some(most), "{by}");
+        // An approval is for its statement alone.
+        assert_eq!(
+            bound(&shop, "delete from orders where id <> '1'"),
+            Some((5, true))
+        );
+    }
+    let denies = Shop::new(&[ALLOW, &above(ASKS, 5), &above(REFUSES, 7)].concat());
+    let denies = Shop {
+        approved: shop.approved.take().map(|approved| Approval {
+            given: given(&["reviewers"]),
+            ..approved
+        }),
+        ..denies
+    };
+    assert_eq!(bound(&denies, sql), Some((7, false)), "a denial stays");
+}

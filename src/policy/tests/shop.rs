@@ -196,8 +196,18 @@ impl Shop {
             },
             parameters,
             approved: self.approved.as_ref(),
+            wanted: false,
             now: self.now,
         }
+    }
+
+    /// As if an approval were asked for.
+    pub(super) fn ask(&self, sql: &str) -> Decision {
+        let question = Question {
+            wanted: true,
+            ..self.question(&[])
+        };
+        decide(&question, self.analyze(sql))
     }
 
     pub(super) fn decide(&self, sql: &str) -> Decision {

@@ -201,3 +201,132 @@ async fn a_maximum_that_cannot_be_kept_is_not_taken() {
     assert_eq!(kinds(&peer.query("SELECT 1")), "TDCZ");
     assert_eq!(stage.noted("held", "x").await, 0);
 }
+
+/// What a statement sent in that way ends with.
+fn sent_alone(stage: &Stage, granted: &Granted, way: Way, sql: &str) -> Option<String> {
+    let mut peer = enter(stage, granted);
+    let query = |sql: &str| frame(b'Q', &text(sql));
+    let (bytes, ends) = match way {
+        Way::Query | Way::Inside => (query(sql), 1),
+        Way::Batch => (batch(sql, 0), 1),
+        Way::InsideBatch => ([batch(sql, 0), batch("COMMIT", 0)].concat(), 2),
+    };
+    if matches!(way, Way::Inside | Way::InsideBatch) {
+        peer.query("BEGIN");
+    }
+    peer.send(&bytes).unwrap();
+    let mut answers = Vec::new();
+    for _ in 0..ends {
+        answers.extend(peer.until(b'Z'));
+    }
+    if way == Way::Inside {
+        peer.query("COMMIT");
+    }
+    assert_eq!(kinds(&peer.query("SELECT 1")), "TDCZ", "{way:?} {sql}");
+    let error = answers.iter().find(|(kind, _)| *kind == b'E');
+    error.map(|(_, body)| {
+        [b'C', b'M', b'D', b'H']
+            .map(|key| field(body, key))
+            .join(" ")
+    })
+}
+
+/// Ten rows in `free`, which anybody may write.
+const FREE: &str = "DROP TABLE IF EXISTS free; CREATE TABLE free (id int, note text); GRANT ALL ON free TO PUBLIC; \
+                    INSERT INTO free SELECT i FROM generate_series(1, 10) i";
+
+async fn limited(effect: &str) -> Stage {
+    let rule =
+        format!("[[rule]]\nname = \"few\"\nwrites = [\"public.free\"]\nrows_above = 3\n{effect}\n");
+    let stage = Stage::with(&rule, "").await;
+    stage.watcher.batch_execute(FREE).await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_writes_more_rows_than_a_rule_lets_takes_no_effect() {
+    let stage = limited("effect = \"deny\"").await;
+    let granted = stage.engineer.grant(600).await;
+    let renew = "TRUNCATE free; INSERT INTO free SELECT i FROM generate_series(1, 10) i";
+    let statements = STATEMENTS.iter().map(|(sql, count)| {
+        let free = |text: &str| text.replace("inside", "free");
+        (free(sql), free(count))
+    });
+    for (four, count) in statements {
+        let three = four
+            .replace("id <= 4", "id <= 3")
+            .replace("id > 6", "id > 7")
+            .replace("(11, 14)", "(11, 13)")
+            .replace(", (4)", "");
+        for way in WAYS {
+            stage.watcher.batch_execute(renew).await.unwrap();
+            let error = sent_alone(&stage, &granted, way, &four).unwrap_or_default();
+            let start = "42501 dbgate: this writes more than 3 rows Rule `few` at /";
+            assert!(error.starts_with(start), "{way:?} {four}: {error}");
+            assert!(error.contains("policy.toml:"), "{error}");
+            assert_eq!(stage.number(&count).await, 0, "{way:?} {four}");
+            assert_eq!(
+                sent_alone(&stage, &granted, way, &three),
+                None,
+                "{way:?} {three}"
+            );
+            assert_eq!(stage.number(&count).await, 3, "{way:?} {three}");
+        }
+    }
+    for (sql, why) in [
+        (
+            "DELETE FROM free WHERE id = 1; SELECT 1",
+            "must be sent by itself",
+        ),
+        (
+            "WITH g AS (DELETE FROM free RETURNING id) SELECT 1 FROM g",
+            "can't be told beforehand",
+        ),
+        ("TRUNCATE free", "can't be told beforehand"),
+    ] {
+        let error = sent_alone(&stage, &granted, Way::Query, sql).unwrap_or_default();
+        assert!(error.contains(why), "{sql}: {error}");
+    }
+    // In a transaction that has failed it is the server's word that counts.
+    let mut peer = enter(&stage, &granted);
+    peer.query("BEGIN");
+    peer.query("SELECT 1/0");
+    let failed = peer.query("DELETE FROM free WHERE id = 1");
+    assert_eq!(field(&failed[0].1, b'C'), "25P02");
+    assert_eq!(kinds(&peer.query("ROLLBACK")), "CZ");
+    assert_eq!(
+        stage.number("SELECT count(*) FROM free WHERE id = 1").await,
+        1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_an_approval_more_rows_are_written_than_a_rule_lets() {
+    let stage = limited("effect = \"review\"\napprovers = [\"reviewers\"]").await;
+    let sql = "UPDATE free SET note = 'x' WHERE id <= 5";
+    let few = "UPDATE free SET note = 'y' WHERE id <= 3";
+    let output = stage.exec(&["-c", sql]);
+    let said = super::stderr(&output);
+    assert!(said.contains("this writes more than 3 rows"), "{said}");
+    assert!(said.contains("dbgate request"), "{said}");
+    assert_eq!(stage.noted("free", "x").await, 0);
+    assert!(stage.exec(&["-c", few]).status.success());
+    for (most, there) in [(Some(4), 0), (Some(5), 5)] {
+        let request = stage.ahead(sql).await;
+        assert!(request.countable, "{request:?}");
+        // It is not approved yet: the rule's maximum holds.
+        let output = stage.exec(&["--request", &request.id, "-c", sql]);
+        assert!(!output.status.success());
+        stage.approve(&request.id, most).await.unwrap();
+        let output = stage.exec(&["--request", &request.id, "-c", sql]);
+        assert_eq!(
+            output.status.success(),
+            there > 0,
+            "{}",
+            super::stderr(&output)
+        );
+        assert_eq!(stage.noted("free", "x").await, there);
+        assert_eq!(stage.state(&request.id).await, "used");
+    }
+}

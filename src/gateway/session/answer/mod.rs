@@ -3,7 +3,7 @@
 //! Reading order: here → `effect` (what a statement did to names) → `trial` (what is kept back until it is known to keep to its maximum).
 
 mod effect;
-pub(super) mod trial;
+pub(in crate::gateway::session) mod trial;
 
 use std::sync::Arc;
 
@@ -378,10 +378,8 @@ impl Session {
         self.turn = self.now;
         if let Some(run) = self.runs.get_mut(id) {
             out.acts.extend(run.take_shown().map(Act::Shown));
-            if run.most().is_some()
-                && let Some(request) = run.request().cloned()
-            {
-                run.stop(reply::agreed_in_portions(&request));
+            if let Some(fields) = run.most().map(|most| most.in_portions()) {
+                run.stop(fields);
             }
         }
         match self.runs.get(id).and_then(|run| run.stopped().cloned()) {

@@ -1,16 +1,72 @@
-//! A query that writes and was approved for a maximum of rows runs in a transaction of ours, which is committed only once the server has
+//! A query that writes and has a maximum of rows, by its approval or by a rule, runs in a transaction of ours, which is committed only once the server has
 //! told how many it were.
 //!
 //! In the extended protocol, and in a transaction of the client's, nothing is committed before the client says so; there it is enough
 //! that nothing of the client's follows before the end is known.
 
+use crate::gateway::reply;
 use crate::gateway::session::ledger::Owed;
 use crate::gateway::session::run::{Outcome, Run, RunId};
 use crate::gateway::session::{Error, Outbox, Session, Voice, send};
+use crate::model::session::RequestId;
+use crate::policy::{Ceiling, Permit};
 use crate::wire::backend::TransactionStatus;
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
 use crate::wire::frontend::Message;
+
+/// The most rows that a statement may write, and who says so.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::gateway) enum Maximum<'a> {
+    /// Its approvers.
+    Agreed(u64, &'a RequestId),
+    /// A rule.
+    Ruled(&'a Ceiling),
+}
+
+impl<'a> Maximum<'a> {
+    /// The smallest that holds for what is permitted.
+    pub(in crate::gateway) fn of(permit: &'a Permit) -> Option<Self> {
+        let agreed = permit.approval().and_then(|approval| {
+            let most = approval.max_rows?;
+            Some(Self::Agreed(most, &approval.request))
+        });
+        let ruled = permit.ceiling().map(Self::Ruled);
+        agreed.into_iter().chain(ruled).min_by_key(Self::rows)
+    }
+
+    /// How many.
+    pub(in crate::gateway) const fn rows(&self) -> u64 {
+        match self {
+            Self::Agreed(rows, _) => *rows,
+            Self::Ruled(ceiling) => ceiling.rows,
+        }
+    }
+
+    /// It would be more.
+    pub(in crate::gateway) fn passed(self) -> Fields {
+        match self {
+            Self::Agreed(most, request) => reply::agreed_rows(most, request),
+            Self::Ruled(ceiling) => reply::ruled_rows(ceiling),
+        }
+    }
+
+    /// The result is fetched in portions: how many rows it touches is told at its end only.
+    pub(in crate::gateway) fn in_portions(self) -> Fields {
+        match self {
+            Self::Agreed(_, request) => reply::agreed_in_portions(request),
+            Self::Ruled(ceiling) => reply::ruled_in_portions(ceiling),
+        }
+    }
+
+    /// A query behind messages of the extended protocol that no `Sync` has ended.
+    pub(in crate::gateway) fn in_pipeline(self) -> Fields {
+        match self {
+            Self::Agreed(_, request) => reply::agreed_in_pipeline(request),
+            Self::Ruled(ceiling) => reply::ruled_in_pipeline(ceiling),
+        }
+    }
+}
 
 /// Where such a query is.
 #[derive(Debug, Default)]
