@@ -301,7 +301,7 @@ fn packages_are_installed_only_when_somebody_agrees() {
 fn on_a_terminal_it_asks() {
     let checkout = Checkout::new();
     let log = manager(&checkout);
-    for (answer, code) in [("n", "7"), ("", "7"), ("y", "0")] {
+    for (turn, (answer, code)) in [("n", "7"), ("", "7"), ("y", "0")].into_iter().enumerate() {
         let ended = checkout.path("ended");
         let _absent = fs::remove_file(&ended);
         let script = format!(
@@ -312,7 +312,8 @@ fn on_a_terminal_it_asks() {
             prefix = checkout.path("p").display(),
             ended = ended.display(),
         );
-        let socket = checkout.path("tmux");
+        // One of its own: the server of the turn before may be about to end.
+        let socket = checkout.path(&format!("tmux{turn}"));
         let tmux = |arguments: &[&str]| {
             let mut command = Command::new("tmux");
             command.arg("-S").arg(&socket).args(["-f", "/dev/null"]);

@@ -128,6 +128,11 @@ fn changing(name: &str) -> Option<Verdict> {
     })
 }
 
+/// Whether it is the server's trigger that skips updates which change nothing.
+pub(in crate::sql) fn suppresses(function: &Function) -> bool {
+    function.oid < FIRST_NORMAL && function.name.name == "suppress_redundant_updates_trigger"
+}
+
 /// Volatile functions of the server that neither read tables nor change anything.
 fn is_harmless_volatile(name: &str) -> bool {
     let has = |prefix: &str| name.starts_with(prefix);
@@ -178,6 +183,9 @@ fn is_harmless_volatile(name: &str) -> bool {
             | "amvalidate"
             | "txid_current"
             | "pg_current_xact_id"
+            // They change the row they run for; `analyze::query::relation` says what of it.
+            | "tsvector_update_trigger"
+            | "tsvector_update_trigger_column"
     ) || has("pg_stat_get_xact_")
         || has("pg_xact_commit_timestamp")
         || has("pg_current_wal_")
