@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::broker::session::Session;
 use crate::gateway::reply;
+use crate::gateway::session::run::Sent;
 use crate::model::session::SessionId;
 use crate::policy::Shown;
 use crate::policy::obligation::Limits;
@@ -49,7 +50,21 @@ struct Used {
     statements: u64,
     recent: Window,
     probes: Window,
+    rows: Total,
+    bytes: Total,
+    /// In microseconds.
+    time: Total,
 }
+
+/// What all results together came to.
+#[derive(Debug, Default)]
+struct Total {
+    session: u64,
+    hour: Window,
+}
+
+/// The two limits of a total: of the session, and of an hour.
+type Bounds = (Option<u64>, Option<u64>);
 
 /// A sliding hour.
 #[derive(Debug, Default)]
@@ -105,10 +120,50 @@ impl Budget {
                 limit,
             ));
         }
+        used.left(limits, now, 1)?;
         used.statements = used.statements.saturating_add(statements);
         used.recent.add(statements, now);
         used.probes.add(probes, now);
         Ok(())
+    }
+
+    /// Counts what passes to the client, or nothing.
+    ///
+    /// # Errors
+    /// When there is not so much left.
+    pub fn pass(&self, limits: &Limits, sent: Sent, now: Duration) -> Result<(), Fields> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = used.left(limits, now, 0)?;
+        if sent.rows > left.rows {
+            return Err(used.rows.used_up(rows_of(limits), "rows"));
+        }
+        if sent.bytes > left.bytes {
+            return Err(used.bytes.used_up(bytes_of(limits), "bytes"));
+        }
+        used.rows.add(sent.rows, now);
+        used.bytes.add(sent.bytes, now);
+        Ok(())
+    }
+
+    /// How many rows and bytes may pass, and for how long a statement may run.
+    pub fn left(&self, limits: &Limits, now: Duration) -> (Sent, Option<Duration>) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = used.left(limits, now, 0).unwrap_or_default();
+        let time = used.time.left(time_of(limits), now);
+        (left, (time < u64::MAX).then(|| Duration::from_micros(time)))
+    }
+
+    /// A statement has run for so long.
+    pub fn ran(&self, took: Duration, now: Duration) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.time.add(micros(took), now);
+    }
+
+    /// Why a statement was stopped that has used up the time there was.
+    pub fn out_of_time(&self, limits: &Limits, now: Duration) -> Fields {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.time.left(time_of(limits), now);
+        used.time.used_up(time_of(limits), "of running time")
     }
 
     /// A statement is about to write, or to create what rows are written to.
@@ -136,6 +191,84 @@ impl Budget {
     pub fn shown(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Sent {
+    /// The smaller of both in either respect.
+    #[must_use]
+    pub fn least(self, other: Self) -> Self {
+        let (rows, bytes) = (self.rows.min(other.rows), self.bytes.min(other.bytes));
+        Self { rows, bytes }
+    }
+}
+
+impl Used {
+    /// How many rows and bytes are left, when at least so many are, and time.
+    fn left(&mut self, limits: &Limits, now: Duration, least: u64) -> Result<Sent, Fields> {
+        let left = Sent {
+            rows: self.rows.left(rows_of(limits), now),
+            bytes: self.bytes.left(bytes_of(limits), now),
+        };
+        if left.rows < least {
+            return Err(self.rows.used_up(rows_of(limits), "rows"));
+        }
+        if left.bytes < least {
+            return Err(self.bytes.used_up(bytes_of(limits), "bytes"));
+        }
+        if self.time.left(time_of(limits), now) < least {
+            return Err(self.time.used_up(time_of(limits), "of running time"));
+        }
+        Ok(left)
+    }
+}
+
+impl Total {
+    fn left(&mut self, (session, hour): Bounds, now: Duration) -> u64 {
+        let left =
+            |limit: Option<u64>, used| limit.map_or(u64::MAX, |most| most.saturating_sub(used));
+        let hour = left(hour, self.hour.total(now));
+        left(session, self.session).min(hour)
+    }
+
+    fn add(&mut self, count: u64, now: Duration) {
+        self.session = self.session.saturating_add(count);
+        if count > 0 {
+            self.hour.add(count, now);
+        }
+    }
+
+    /// Which of the limits it is that is used up.
+    fn used_up(&self, (session, hour): Bounds, what: &'static str) -> Fields {
+        let left =
+            |limit: Option<u64>, used| limit.map_or(u64::MAX, |most| most.saturating_sub(used));
+        match (session, hour) {
+            (Some(most), _) if left(session, self.session) <= left(hour, self.hour.total) => {
+                reply::used_up("the session's limit", (most, what), "")
+            }
+            (_, most) => {
+                reply::used_up("the limit", (most.unwrap_or_default(), what), " in an hour")
+            }
+        }
+    }
+}
+
+const fn rows_of(limits: &Limits) -> Bounds {
+    (limits.session.rows, limits.hour.rows)
+}
+
+const fn bytes_of(limits: &Limits) -> Bounds {
+    (limits.session.bytes, limits.hour.bytes)
+}
+
+fn time_of(limits: &Limits) -> Bounds {
+    (
+        limits.session.time.map(micros),
+        limits.hour.time.map(micros),
+    )
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Written {

@@ -231,6 +231,22 @@ pub fn byte_limit(limit: u64) -> Fields {
     Origin::Limit.mark(fields)
 }
 
+/// What a session may be sent, or the time its statements may run, is used up.
+pub fn used_up(whose: &str, (most, what): (u64, &str), when: &str) -> Fields {
+    let (code, most) = match what {
+        "of running time" => {
+            let span = std::time::Duration::from_micros(most);
+            (
+                SqlState::QUERY_CANCELED,
+                crate::model::time::show_span(span),
+            )
+        }
+        _ => (SqlState::CONFIGURATION_LIMIT_EXCEEDED, grouped(most)),
+    };
+    let message = format!("dbgate: {whose} of {most} {what}{when} is used up");
+    Origin::Limit.mark(error(code, message))
+}
+
 /// A limit on time was reached.
 pub fn time_limit(limit: std::time::Duration) -> Fields {
     let span = crate::model::time::show_span(limit);

@@ -123,6 +123,31 @@ pub struct Limits {
     pub statements_per_hour: Option<u64>,
     /// Comparisons of protected columns with given values, of one session within an hour.
     pub probes_per_hour: Option<u64>,
+    /// What all statements of one session may return and take.
+    pub session: Totals,
+    /// What all statements of one session may return and take within an hour.
+    pub hour: Totals,
+}
+
+/// What several statements together may return and take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Rows.
+    pub rows: Option<u64>,
+    /// Bytes of values.
+    pub bytes: Option<u64>,
+    /// The time they run.
+    pub time: Option<Duration>,
+}
+
+impl Totals {
+    fn and(self, other: Self) -> Self {
+        Self {
+            rows: tighter(self.rows, other.rows),
+            bytes: tighter(self.bytes, other.bytes),
+            time: tighter(self.time, other.time),
+        }
+    }
 }
 
 impl Limits {
@@ -136,6 +161,8 @@ impl Limits {
             statements: tighter(self.statements, other.statements),
             statements_per_hour: tighter(self.statements_per_hour, other.statements_per_hour),
             probes_per_hour: tighter(self.probes_per_hour, other.probes_per_hour),
+            session: self.session.and(other.session),
+            hour: self.hour.and(other.hour),
         }
     }
 }

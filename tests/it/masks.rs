@@ -383,6 +383,7 @@ async fn limits_end_a_result_clearly_and_the_connection_goes_on() {
     rows(&offer.name, &engineer).await;
     bytes_and_time(&offer.name, &engineer).await;
     statements(&site, &broker, &engineer).await;
+    totals(&site, &broker, &engineer).await;
 }
 
 const SERIES: &str = "SELECT g FROM generate_series(1, 10000) g";
@@ -472,6 +473,80 @@ async fn bytes_and_time(database: &str, engineer: &Engineer) {
         let error = wire::error(&wire.query(sql).await).unwrap();
         assert_eq!(error.code, "57014", "{error:?}");
         assert!(since.elapsed().as_secs() < 5, "{:?}", since.elapsed());
+    }
+}
+
+/// How much of everything, in the session and in an hour, over all connections.
+async fn totals(site: &Site, broker: &Broker, engineer: &Engineer) {
+    let database = engineer.database();
+    let ten = "SELECT generate_series(1, 10)";
+    let kilo = "SELECT repeat('x', 1000)";
+    let slow = "SELECT pg_sleep(0.6)";
+    let much = "SELECT pg_sleep(30)";
+    for (limit, fits, more, told) in [
+        (
+            "rows_per_session = 15",
+            ten,
+            ten,
+            "53400 dbgate: the session's limit of 15 rows is used up",
+        ),
+        (
+            "rows_per_hour = 15",
+            ten,
+            ten,
+            "53400 dbgate: the limit of 15 rows in an hour is used up",
+        ),
+        (
+            "bytes_per_session = 1500",
+            kilo,
+            kilo,
+            "53400 dbgate: the session's limit of 1 500 bytes is used up",
+        ),
+        (
+            "bytes_per_hour = 1500",
+            kilo,
+            kilo,
+            "53400 dbgate: the limit of 1 500 bytes in an hour is used up",
+        ),
+        (
+            "time_per_session = \"1s\"",
+            slow,
+            much,
+            "57014 dbgate: the session's limit of 1s of running time is used up",
+        ),
+        (
+            "time_per_hour = \"1s\"",
+            slow,
+            much,
+            "57014 dbgate: the limit of 1s of running time in an hour is used up",
+        ),
+    ] {
+        let policy = policy_text(engineer.offer(), &format!("[limits]\n{limit}\n"));
+        site.write("policy.toml", &policy);
+        broker.signal(rustix::process::Signal::HUP);
+        broker.until_policy(site, &policy).await;
+        let granted = engineer.grant(600).await;
+        let (mut one, _) = Wire::open(&granted, database, &[]).await;
+        let (mut other, _) = Wire::open(&granted, database, &[]).await;
+        assert_eq!(wire::error(&one.query(fits).await), None, "{limit}");
+        let since = std::time::Instant::now();
+        let stopped = other.query(more).await;
+        let error = wire::error(&stopped).unwrap();
+        assert_eq!(format!("{} {}", error.code, error.message), told, "{limit}");
+        assert!(since.elapsed().as_secs() < 5, "{limit}");
+        assert!(wire::rows(&stopped).len() <= 5, "{limit}");
+        let (mut fresh, _) = Wire::open(&engineer.grant(600).await, database, &[]).await;
+        assert_eq!(
+            wire::error(&fresh.query(fits).await),
+            None,
+            "another session"
+        );
+        if limit.starts_with("rows") {
+            assert_eq!(wire::rows(&stopped).len(), 5, "{limit}");
+            // Nothing is left: the next is refused before it runs.
+            let refused = wire::error(&one.query("SELECT 1").await).unwrap();
+            assert_eq!(format!("{} {}", refused.code, refused.message), told);
+        }
     }
 }
 

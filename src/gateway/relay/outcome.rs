@@ -88,6 +88,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     /// Records what came of a statement whose intent is on record.
     pub(super) fn report(&mut self, report: Report) {
         self.statements = self.statements.saturating_add(1);
+        let now = self.gateway.clock.monotonic();
+        self.budget.ran(report.took, now);
         self.gateway.metrics.finished(&report.outcome, report.sent);
         let ran = Ran {
             intent: report.intent,

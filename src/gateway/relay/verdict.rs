@@ -365,7 +365,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             at: self.gateway.clock.monotonic(),
             generation: self.session.state().generation(),
         };
-        Ok(Run::new(recorded, lens, decided))
+        Ok(Run::new(recorded, lens, decided).counted(&self.budget, decided.at))
     }
 
     pub(super) async fn denied(

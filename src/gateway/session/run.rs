@@ -7,6 +7,7 @@ use crate::audit::Recorded;
 use crate::audit::event;
 use crate::audit::event::private::Private;
 use crate::audit::recording::{Limit, Recorder};
+use crate::gateway::budget::Budget;
 use crate::gateway::intent::Intent;
 use crate::gateway::reply::{self, ForClient};
 use crate::gateway::session::answer::trial::Maximum;
@@ -52,6 +53,8 @@ pub struct Run {
     recorder: Recorder,
     /// Whether the first line of its `COPY` data, the names of the columns, is still to come.
     header: Header,
+    /// What its session has used up, and how much time there was left.
+    budget: Option<(Arc<Budget>, Option<Duration>)>,
 }
 
 /// The first line of `COPY` data that is no row.
@@ -161,15 +164,6 @@ pub struct Report {
     pub transcript: Option<Private>,
 }
 
-/// How much more may pass unread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Rows.
-    pub rows: u64,
-    /// Bytes.
-    pub bytes: u64,
-}
-
 impl Run {
     /// A statement whose intent is on record.
     #[must_use]
@@ -186,6 +180,17 @@ impl Run {
             decided,
             line: Vec::new(),
             header: Header::Past,
+            budget: None,
+        }
+    }
+
+    /// What it returns counts against what its session may.
+    #[must_use]
+    pub fn counted(self, budget: &Arc<Budget>, now: Duration) -> Self {
+        let (_, time) = budget.left(self.intent.inner().permit().limits(), now);
+        Self {
+            budget: Some((Arc::clone(budget), time)),
+            ..self
         }
     }
 
@@ -379,7 +384,7 @@ impl Run {
             }
         }
         let length = u64::try_from(out.len() - before).unwrap_or(u64::MAX);
-        if self.passes(rows, length) {
+        if self.passes(rows, length, now) {
             let sent = out.get(before..).unwrap_or_default();
             self.saw(now, sent, u64::from(!sent.is_empty()));
             return Ok(true);
@@ -416,7 +421,7 @@ impl Run {
     }
 
     /// Counts what passes; false, and stopped, when it would be more than the limits allow.
-    pub fn passes(&mut self, rows: u64, bytes: u64) -> bool {
+    pub fn passes(&mut self, rows: u64, bytes: u64, now: Duration) -> bool {
         let mut rows = rows;
         if rows > 0 && std::mem::replace(&mut self.header, Header::Past) == Header::Expected {
             rows -= 1;
@@ -432,6 +437,12 @@ impl Run {
         }
         if let Some(limit) = limits.bytes.filter(|limit| sent.bytes > *limit) {
             self.stopped = Some(Box::new(reply::byte_limit(limit)));
+            return false;
+        }
+        if let Some((budget, _)) = &self.budget
+            && let Err(fields) = budget.pass(limits, Sent { rows, bytes }, now)
+        {
+            self.stopped = Some(Box::new(fields));
             return false;
         }
         self.sent = sent;
@@ -450,7 +461,7 @@ impl Run {
 
     /// How much may pass unread: nothing unless rows are clean and no limit is near.
     #[must_use]
-    pub fn room(&self) -> Option<Room> {
+    pub fn room(&self, now: Duration) -> Option<Sent> {
         if self.stopped.is_some() || !matches!(self.rows, Rows::Clean) {
             return None;
         }
@@ -458,10 +469,12 @@ impl Run {
         let left = |limit: Option<u64>, used: u64| {
             limit.map_or(u64::MAX, |limit| limit.saturating_sub(used))
         };
-        let room = Room {
+        let room = Sent {
             rows: left(limits.rows, self.sent.rows),
             bytes: left(limits.bytes, self.sent.bytes),
         };
+        let all = |(budget, _): &(Arc<Budget>, _)| budget.left(limits, now).0;
+        let room = self.budget.as_ref().map_or(room, |of| room.least(all(of)));
         (room.rows > 0 && room.bytes > 1024 * 1024).then_some(room)
     }
 
@@ -479,9 +492,20 @@ impl Run {
     /// When it must have ended.
     #[must_use]
     pub fn deadline(&self, turn: Duration) -> Option<(Duration, Duration)> {
-        let limit = self.intent.inner().permit().limits().statement_time?;
+        let limit = self.intent.inner().permit().limits().statement_time;
+        let left = self.budget.as_ref().and_then(|(_, left)| *left);
+        let limit = limit.into_iter().chain(left).min()?;
         let began = self.started.unwrap_or(turn).max(turn);
         Some((began.saturating_add(limit), limit))
+    }
+
+    /// Its time is up.
+    pub fn expire(&mut self, limit: Duration, now: Duration) {
+        let limits = self.intent.inner().permit().limits();
+        self.stop(match &self.budget {
+            Some((budget, Some(left))) if *left == limit => budget.out_of_time(limits, now),
+            _ => reply::time_limit(limit),
+        });
     }
 
     /// Whether the rows have to be described before they can pass.

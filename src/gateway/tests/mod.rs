@@ -1,5 +1,6 @@
 //! Tests of the gateway's parts.
 
+mod budget;
 mod cancel;
 mod chaos;
 mod conversation;

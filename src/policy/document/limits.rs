@@ -4,7 +4,7 @@ use crate::config::problem::Problems;
 use crate::config::table::Table;
 use crate::model::subject::SubjectKind;
 use crate::model::time::parse_span;
-use crate::policy::obligation::Limits;
+use crate::policy::obligation::{Limits, Totals};
 
 /// The limits for everyone and those of each kind of subject, which are combined.
 #[derive(Debug, Clone, Copy, Default)]
@@ -68,5 +68,15 @@ fn limits(table: &mut Table<'_>, problems: &mut Problems) -> Limits {
         statements: table.number("statements", 1..MOST, problems),
         statements_per_hour: table.number("statements_per_hour", 1..MOST, problems),
         probes_per_hour: table.number("probes_per_hour", 0..MOST, problems),
+        session: Totals {
+            rows: table.number("rows_per_session", 1..MOST, problems),
+            bytes: table.number("bytes_per_session", 1..MOST, problems),
+            time: table.read("time_per_session", parse_span, problems),
+        },
+        hour: Totals {
+            rows: table.number("rows_per_hour", 1..MOST, problems),
+            bytes: table.number("bytes_per_hour", 1..MOST, problems),
+            time: table.read("time_per_hour", parse_span, problems),
+        },
     }
 }

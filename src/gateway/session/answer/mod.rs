@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::gateway::reply;
 use crate::gateway::session::ledger::{Asker, Owed};
 use crate::gateway::session::names::Undo;
-use crate::gateway::session::run::{Outcome, Room, RunId};
+use crate::gateway::session::run::{Outcome, RunId, Sent};
 use crate::gateway::session::{Act, Error, Mode, Outbox, Pipeline, Session, Via, Voice};
 use crate::sql::footprint::Kind;
 use crate::wire::backend::{Message, TransactionStatus, kind};
@@ -77,11 +77,11 @@ impl Session {
 
     /// How many rows may be forwarded unread now; `None` = look at each.
     #[must_use]
-    pub fn room(&self) -> Option<Room> {
+    pub fn room(&self) -> Option<Sent> {
         if self.voice == Voice::Muted {
             return None;
         }
-        self.runs.get(self.current()?)?.room()
+        self.runs.get(self.current()?)?.room(self.now)
     }
 
     /// Rows were forwarded unmasked.
@@ -91,7 +91,7 @@ impl Session {
         };
         self.runs.keeping(id, |run| {
             let bytes = u64::try_from(rows.bytes.len()).unwrap_or(u64::MAX);
-            if !run.passes(rows.frames, bytes) {
+            if !run.passes(rows.frames, bytes, now) {
                 out.acts.push(Act::CancelUpstream);
             }
             run.saw(now, &rows.bytes, rows.frames);
@@ -110,12 +110,12 @@ impl Session {
 
     /// The deadline has passed.
     pub fn expire(&mut self, out: &mut Outbox) {
-        let turn = self.turn;
+        let (turn, now) = (self.turn, self.now);
         let Some(run) = self.current().and_then(|id| self.runs.get_mut(id)) else {
             return;
         };
         if let Some((_, limit)) = run.deadline(turn) {
-            run.stop(reply::time_limit(limit));
+            run.expire(limit, now);
             out.acts.push(Act::CancelUpstream);
         }
     }

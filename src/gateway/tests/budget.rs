@@ -1,0 +1,70 @@
+//! What a session may be sent in all, over its connections and within an hour.
+
+use std::time::Duration;
+
+use crate::gateway::budget::Budget;
+use crate::gateway::session::run::Sent;
+use crate::policy::obligation::{Limits, Totals};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn limits(session: Totals, hour: Totals) -> Limits {
+    Limits {
+        session,
+        hour,
+        ..Limits::default()
+    }
+}
+
+fn rows(rows: u64) -> Sent {
+    Sent { rows, bytes: 1 }
+}
+
+#[test]
+fn rows_that_would_pass_the_limit_of_an_hour_do_not_and_later_do() {
+    let ten = Totals {
+        rows: Some(10),
+        ..Totals::default()
+    };
+    let limits = limits(Totals::default(), ten);
+    let budget = Budget::default();
+    let at = |minutes: u32| MINUTE * minutes;
+    assert_eq!(budget.pass(&limits, rows(6), at(0)), Ok(()));
+    let refused = budget.pass(&limits, rows(5), at(30)).unwrap_err();
+    assert_eq!(
+        refused.message,
+        "dbgate: the limit of 10 rows in an hour is used up"
+    );
+    assert_eq!(budget.left(&limits, at(30)).0.rows, 4);
+    assert_eq!(budget.pass(&limits, rows(4), at(30)), Ok(()));
+    assert!(budget.spend(&limits, 1, 0, at(30)).is_err());
+    assert_eq!(budget.spend(&limits, 1, 0, at(61)), Ok(()));
+    assert_eq!(budget.left(&limits, at(61)).0.rows, 6);
+}
+
+#[test]
+fn a_session_s_limit_is_not_renewed_and_is_told_when_it_is_the_tighter() {
+    let most = |rows: u64, seconds: u64| Totals {
+        rows: Some(rows),
+        bytes: None,
+        time: Some(Duration::from_secs(seconds)),
+    };
+    let limits = limits(most(10_000, 5), most(20_000, 9));
+    let budget = Budget::default();
+    assert_eq!(budget.pass(&limits, rows(10_000), MINUTE), Ok(()));
+    let refused = budget.spend(&limits, 1, 0, MINUTE * 500).unwrap_err();
+    assert_eq!(
+        refused.message,
+        "dbgate: the session's limit of 10 000 rows is used up"
+    );
+    let budget = Budget::default();
+    budget.ran(Duration::from_secs(3), MINUTE);
+    let left = budget.left(&limits, MINUTE).1;
+    assert_eq!(left, Some(Duration::from_secs(2)));
+    budget.ran(Duration::from_secs(3), MINUTE);
+    let refused = budget.spend(&limits, 1, 0, MINUTE * 500).unwrap_err();
+    assert_eq!(
+        refused.message,
+        "dbgate: the session's limit of 5s of running time is used up"
+    );
+}
