@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
+use crate::audit::event::Action;
 use crate::audit::event::private::Private;
-use crate::audit::event::{Action, Context};
 use crate::audit::log::{Log, Options, SEGMENT};
 use crate::audit::recording::{self, Limit};
 use crate::audit::storage::files::Files;
@@ -233,8 +233,7 @@ impl World {
             shown: &Shown::new(),
             leave: Leave::Nobodys,
         };
-        let state = self.session.state();
-        let again = analyzed.clone();
+        let (state, again) = (self.session.state(), analyzed.clone());
         let mut found = judge::judge(&ask, analyzed, state, &self.moment, &asker);
         if let Finding::Review(held) = &found {
             let approval = self.agreed(held);
@@ -248,8 +247,8 @@ impl World {
         match found {
             Finding::Allowed(permits) => {
                 let runs = permits.into_iter().map(|permit| {
-                    let context = Arc::new(Context::default());
-                    let intent = Intent::new(permit, context, catalog, ask.purpose.clone());
+                    let purpose = ask.purpose.clone();
+                    let intent = Intent::new(permit, Arc::default(), catalog, purpose);
                     let recorded = self.runtime.block_on(self.log.record(intent)).unwrap();
                     let lens = Lens {
                         protection: Arc::clone(&self.moment.protection),
