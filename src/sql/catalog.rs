@@ -38,6 +38,10 @@ pub struct Catalog {
 
 /// A relation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts as the server's catalog has them"
+)]
 pub struct Relation {
     /// `pg_class.oid`.
     pub oid: u32,

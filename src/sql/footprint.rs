@@ -48,6 +48,10 @@ impl Analyzed {
 
 /// Everything the analysis found out about one statement. Cached by text and settings.
 #[derive(Debug, Clone, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that have nothing to do with each other"
+)]
 pub struct Facts {
     /// What kind of statement it is.
     pub kind: Kind,

@@ -117,7 +117,7 @@ async fn a_hundred_approvers_and_deniers_at_once_make_one_decision() {
                         .deny(id, &who, "no".to_owned())
                         .await
                         .map(|_| "denied"),
-                    _ => broker.withdraw(id, &guest).await.map(|_| "withdrawn"),
+                    _ => broker.withdraw(id, guest).await.map(|_| "withdrawn"),
                 }
             }
         });

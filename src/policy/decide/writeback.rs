@@ -28,7 +28,10 @@ pub(super) fn check(question: &Question<'_>, facts: &Facts, unbound: Unbound) ->
             Written::Other => {
                 facts.literals.len() >= MOST || facts.literals.iter().any(is_mask_again)
             }
-            value => is_mask_again(value),
+            value @ (Written::Text(_)
+            | Written::Parameter(_)
+            | Written::Null
+            | Written::Default) => is_mask_again(value),
         };
         comes_back.then(|| refuse(guard))
     })

@@ -561,7 +561,7 @@ async fn names_that_do_not_resolve_do_not_load_the_database() {
     for task in tasks {
         refused += task.await.unwrap();
     }
-    let took = since.elapsed().as_millis() as i64;
+    let took = i64::try_from(since.elapsed().as_millis()).unwrap();
     let asked = commits().await - before;
     println!(
         "{refused} refusals in {window:?}: {asked} transactions of the broker's, {idle} without them"

@@ -8,6 +8,10 @@ use crate::sql::lineage::{How, Origin};
 
 /// The value of an expression.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "two facts that have nothing to do with each other"
+)]
 pub(in crate::sql) struct Value {
     /// Where it comes from.
     pub(in crate::sql) origin: Origin,
