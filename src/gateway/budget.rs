@@ -1,4 +1,5 @@
-//! What a session has used up, across all its connections: statements, guesses, and the masked values it was shown.
+//! What a session has used up, across all its connections: statements, rows, and the masked values it was shown; and what its owner has
+//! used up within an hour, across all sessions on that database.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -7,7 +8,9 @@ use std::time::Duration;
 use crate::broker::session::Session;
 use crate::gateway::reply;
 use crate::gateway::session::run::Sent;
+use crate::model::name::DatabaseName;
 use crate::model::session::SessionId;
+use crate::model::subject::SubjectId;
 use crate::policy::Shown;
 use crate::policy::obligation::Limits;
 use crate::sql::catalog::Catalog;
@@ -21,16 +24,26 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The budgets of all sessions.
 #[derive(Debug, Default)]
 pub struct Budgets {
-    by_session: Mutex<HashMap<SessionId, Entry>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    sessions: HashMap<SessionId, Entry>,
+    hours: HashMap<Owner, Arc<Mutex<Hour>>>,
 }
 
 /// A budget, for as long as its session is there.
 type Entry = (Weak<Session>, Arc<Budget>);
 
+/// Whose hour it is, and where: who opens a new session does not begin a new hour.
+type Owner = (SubjectId, DatabaseName);
+
 /// What one session has used up.
 #[derive(Debug, Default)]
 pub struct Budget {
     used: Mutex<Used>,
+    hour: Arc<Mutex<Hour>>,
     shown: Mutex<Shown>,
     written: Mutex<Written>,
 }
@@ -45,22 +58,37 @@ struct Written {
     seen: Option<u64>,
 }
 
+/// What all statements of a session came to.
 #[derive(Debug, Default)]
 struct Used {
     statements: u64,
-    recent: Window,
-    probes: Window,
-    rows: Total,
-    bytes: Total,
+    rows: u64,
+    bytes: u64,
     /// In microseconds.
-    time: Total,
+    time: u64,
 }
 
-/// What all results together came to.
+/// What all statements of its owner came to within an hour.
 #[derive(Debug, Default)]
-struct Total {
-    session: u64,
-    hour: Window,
+struct Hour {
+    statements: Window,
+    probes: Window,
+    rows: Window,
+    bytes: Window,
+    /// In microseconds.
+    time: Window,
+}
+
+/// Both, for as long as they are looked at; always taken in this order.
+struct Totals<'b> {
+    used: MutexGuard<'b, Used>,
+    hour: MutexGuard<'b, Hour>,
+}
+
+/// What all results together came to, in one respect.
+struct Total<'t> {
+    session: &'t mut u64,
+    hour: &'t mut Window,
 }
 
 /// The two limits of a total: of the session, and of an hour.
@@ -76,20 +104,47 @@ struct Window {
 impl Budgets {
     /// The budget of a session; it lasts as long as the session does, not as a connection.
     #[must_use]
-    pub fn of(&self, session: &Arc<Session>) -> Arc<Budget> {
-        let mut all = self
-            .by_session
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, (session, _)| session.strong_count() > 0);
-        let (_, budget) = all
-            .entry(session.id.clone())
-            .or_insert_with(|| (Arc::downgrade(session), Arc::default()));
+    pub fn of(&self, session: &Arc<Session>, now: Duration) -> Arc<Budget> {
+        let mut known = lock(&self.known);
+        let Known { sessions, hours } = &mut *known;
+        sessions.retain(|_, (session, _)| session.strong_count() > 0);
+        hours.retain(|_, hour| Arc::strong_count(hour) > 1 || lock(hour).is_used(now));
+        let owner = (session.subject.id.clone(), session.database.clone());
+        let hour = hours.entry(owner).or_default();
+        let (_, budget) = sessions.entry(session.id.clone()).or_insert_with(|| {
+            let budget = Budget::within(Arc::clone(hour));
+            (Arc::downgrade(session), Arc::new(budget))
+        });
         Arc::clone(budget)
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Budget {
+    /// A budget that counts toward somebody's hour.
+    fn within(hour: Arc<Mutex<Hour>>) -> Self {
+        Self {
+            hour,
+            ..Self::default()
+        }
+    }
+
+    /// The budget of one more session of the same owner.
+    #[cfg(test)]
+    pub(super) fn of_another_session(&self) -> Self {
+        Self::within(Arc::clone(&self.hour))
+    }
+
+    fn totals(&self) -> Totals<'_> {
+        Totals {
+            used: lock(&self.used),
+            hour: lock(&self.hour),
+        }
+    }
+
     /// Uses up what `statements` with so many guesses take, or nothing.
     ///
     /// # Errors
@@ -101,16 +156,16 @@ impl Budget {
         probes: u64,
         now: Duration,
     ) -> Result<(), Fields> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let after = used.statements.saturating_add(statements);
+        let mut totals = self.totals();
+        let after = totals.used.statements.saturating_add(statements);
         if let Some(limit) = limits.statements.filter(|limit| after > *limit) {
             return Err(reached("statement limit of this session", limit));
         }
-        let after = used.recent.total(now).saturating_add(statements);
+        let after = totals.hour.statements.total(now).saturating_add(statements);
         if let Some(limit) = limits.statements_per_hour.filter(|limit| after > *limit) {
             return Err(reached("statement limit of an hour", limit));
         }
-        let after = used.probes.total(now).saturating_add(probes);
+        let after = totals.hour.probes.total(now).saturating_add(probes);
         if let Some(limit) = limits
             .probes_per_hour
             .filter(|limit| probes > 0 && after > *limit)
@@ -120,10 +175,10 @@ impl Budget {
                 limit,
             ));
         }
-        used.left(limits, now, 1)?;
-        used.statements = used.statements.saturating_add(statements);
-        used.recent.add(statements, now);
-        used.probes.add(probes, now);
+        totals.left(limits, now, 1)?;
+        totals.used.statements = totals.used.statements.saturating_add(statements);
+        totals.hour.statements.add(statements, now);
+        totals.hour.probes.add(probes, now);
         Ok(())
     }
 
@@ -132,38 +187,37 @@ impl Budget {
     /// # Errors
     /// When there is not so much left.
     pub fn pass(&self, limits: &Limits, sent: Sent, now: Duration) -> Result<(), Fields> {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = used.left(limits, now, 0)?;
+        let mut totals = self.totals();
+        let left = totals.left(limits, now, 0)?;
         if sent.rows > left.rows {
-            return Err(used.rows.used_up(rows_of(limits), "rows"));
+            return Err(totals.rows().used_up(rows_of(limits), "rows"));
         }
         if sent.bytes > left.bytes {
-            return Err(used.bytes.used_up(bytes_of(limits), "bytes"));
+            return Err(totals.bytes().used_up(bytes_of(limits), "bytes"));
         }
-        used.rows.add(sent.rows, now);
-        used.bytes.add(sent.bytes, now);
+        totals.rows().add(sent.rows, now);
+        totals.bytes().add(sent.bytes, now);
         Ok(())
     }
 
     /// How many rows and bytes may pass, and for how long a statement may run.
     pub fn left(&self, limits: &Limits, now: Duration) -> (Sent, Option<Duration>) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = used.left(limits, now, 0).unwrap_or_default();
-        let time = used.time.left(time_of(limits), now);
+        let mut totals = self.totals();
+        let left = totals.left(limits, now, 0).unwrap_or_default();
+        let time = totals.time().left(time_of(limits), now);
         (left, (time < u64::MAX).then(|| Duration::from_micros(time)))
     }
 
     /// A statement has run for so long.
     pub fn ran(&self, took: Duration, now: Duration) {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.time.add(micros(took), now);
+        self.totals().time().add(micros(took), now);
     }
 
     /// Why a statement was stopped that has used up the time there was.
     pub fn out_of_time(&self, limits: &Limits, now: Duration) -> Fields {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.time.left(time_of(limits), now);
-        used.time.used_up(time_of(limits), "of running time")
+        let mut totals = self.totals();
+        totals.time().left(time_of(limits), now);
+        totals.time().used_up(time_of(limits), "of running time")
     }
 
     /// A statement is about to write, or to create what rows are written to.
@@ -173,7 +227,7 @@ impl Budget {
         if written.is_empty() && !defines {
             return;
         }
-        let mut known = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.written);
         known.relations.extend(written.iter().copied());
         if defines {
             known.before.get_or_insert_with(|| Arc::clone(catalog));
@@ -182,14 +236,14 @@ impl Budget {
 
     /// Relations whose rows the session has written, over any of its connections, and those that are newer than its first definition.
     pub fn written(&self, catalog: &Catalog) -> Vec<u32> {
-        let mut known = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.written);
         known.compare(catalog);
         known.relations.iter().copied().collect()
     }
 
     /// The masked values the session was shown.
     pub fn shown(&self) -> MutexGuard<'_, Shown> {
-        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shown)
     }
 }
 
@@ -202,36 +256,72 @@ impl Sent {
     }
 }
 
-impl Used {
+impl Hour {
+    /// Whether anything of the last hour is in it.
+    fn is_used(&mut self, now: Duration) -> bool {
+        [
+            &mut self.statements,
+            &mut self.probes,
+            &mut self.rows,
+            &mut self.bytes,
+            &mut self.time,
+        ]
+        .into_iter()
+        .any(|window| window.total(now) > 0)
+    }
+}
+
+impl Totals<'_> {
+    fn rows(&mut self) -> Total<'_> {
+        Total {
+            session: &mut self.used.rows,
+            hour: &mut self.hour.rows,
+        }
+    }
+
+    fn bytes(&mut self) -> Total<'_> {
+        Total {
+            session: &mut self.used.bytes,
+            hour: &mut self.hour.bytes,
+        }
+    }
+
+    fn time(&mut self) -> Total<'_> {
+        Total {
+            session: &mut self.used.time,
+            hour: &mut self.hour.time,
+        }
+    }
+
     /// How many rows and bytes are left, when at least so many are, and time.
     fn left(&mut self, limits: &Limits, now: Duration, least: u64) -> Result<Sent, Fields> {
         let left = Sent {
-            rows: self.rows.left(rows_of(limits), now),
-            bytes: self.bytes.left(bytes_of(limits), now),
+            rows: self.rows().left(rows_of(limits), now),
+            bytes: self.bytes().left(bytes_of(limits), now),
         };
         if left.rows < least {
-            return Err(self.rows.used_up(rows_of(limits), "rows"));
+            return Err(self.rows().used_up(rows_of(limits), "rows"));
         }
         if left.bytes < least {
-            return Err(self.bytes.used_up(bytes_of(limits), "bytes"));
+            return Err(self.bytes().used_up(bytes_of(limits), "bytes"));
         }
-        if self.time.left(time_of(limits), now) < least {
-            return Err(self.time.used_up(time_of(limits), "of running time"));
+        if self.time().left(time_of(limits), now) < least {
+            return Err(self.time().used_up(time_of(limits), "of running time"));
         }
         Ok(left)
     }
 }
 
-impl Total {
+impl Total<'_> {
     fn left(&mut self, (session, hour): Bounds, now: Duration) -> u64 {
         let left =
             |limit: Option<u64>, used| limit.map_or(u64::MAX, |most| most.saturating_sub(used));
         let hour = left(hour, self.hour.total(now));
-        left(session, self.session).min(hour)
+        left(session, *self.session).min(hour)
     }
 
     fn add(&mut self, count: u64, now: Duration) {
-        self.session = self.session.saturating_add(count);
+        *self.session = self.session.saturating_add(count);
         if count > 0 {
             self.hour.add(count, now);
         }
@@ -242,7 +332,7 @@ impl Total {
         let left =
             |limit: Option<u64>, used| limit.map_or(u64::MAX, |most| most.saturating_sub(used));
         match (session, hour) {
-            (Some(most), _) if left(session, self.session) <= left(hour, self.hour.total) => {
+            (Some(most), _) if left(session, *self.session) <= left(hour, self.hour.total) => {
                 reply::used_up("the session's limit", (most, what), "")
             }
             (_, most) => {

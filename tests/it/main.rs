@@ -28,6 +28,7 @@ mod habits;
 mod harness;
 mod install;
 mod lease;
+mod limits;
 mod local;
 mod log;
 mod masks;

@@ -157,7 +157,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         let mut deframer = Deframer::backend();
         deframer.authenticated();
         Self {
-            budget: parts.gateway.budgets.of(session),
+            budget: parts
+                .gateway
+                .budgets
+                .of(session, parts.gateway.clock.monotonic()),
             subject: Arc::new(session.subject.clone()),
             keys: Arc::new(Keys::new(
                 &parts.gateway.secret,

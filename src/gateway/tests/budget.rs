@@ -68,3 +68,28 @@ fn a_session_s_limit_is_not_renewed_and_is_told_when_it_is_the_tighter() {
         "dbgate: the session's limit of 5s of running time is used up"
     );
 }
+
+#[test]
+fn a_new_session_of_the_same_owner_does_not_begin_a_new_hour() {
+    let totals = |rows: u64| Totals {
+        rows: Some(rows),
+        ..Totals::default()
+    };
+    let limits = Limits {
+        statements_per_hour: Some(3),
+        probes_per_hour: Some(2),
+        ..limits(totals(8), totals(10))
+    };
+    let first = Budget::default();
+    assert_eq!(first.pass(&limits, rows(8), MINUTE), Ok(()));
+    let second = first.of_another_session();
+    assert_eq!(second.left(&limits, MINUTE).0.rows, 2);
+    assert_eq!(second.spend(&limits, 2, 2, MINUTE), Ok(()));
+    let third = second.of_another_session();
+    assert!(third.spend(&limits, 1, 1, MINUTE).is_err(), "guesses");
+    assert!(third.spend(&limits, 2, 0, MINUTE).is_err(), "statements");
+    assert_eq!(third.spend(&limits, 1, 0, MINUTE), Ok(()));
+    // Somebody else's is another.
+    assert_eq!(Budget::default().spend(&limits, 3, 2, MINUTE), Ok(()));
+    assert_eq!(third.spend(&limits, 3, 2, MINUTE * 62), Ok(()));
+}

@@ -323,11 +323,6 @@ impl Engineer {
         &self.offer.name
     }
 
-    /// The database.
-    pub(crate) const fn offer(&self) -> &Offer {
-        &self.offer
-    }
-
     /// Opens a session to write, and connects to the gateway.
     pub(crate) async fn enter(&self, seconds: u64) -> Entered {
         self.attach(self.grant(seconds).await).await
