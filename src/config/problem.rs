@@ -139,6 +139,15 @@ impl Problems {
         self.0.len()
     }
 
+    /// How many there are, in words.
+    #[must_use]
+    pub fn counted(&self) -> String {
+        match self.len() {
+            1 => "a mistake".to_owned(),
+            many => format!("{many} mistakes"),
+        }
+    }
+
     /// One after the other.
     pub fn iter(&self) -> std::slice::Iter<'_, Problem> {
         self.0.iter()

@@ -41,7 +41,7 @@ use crate::store::sqlite::Sqlite;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The policy has mistakes.
-    #[error("the policy has {} mistakes", .0.len())]
+    #[error("the policy has {}", .0.counted())]
     Policy(Problems),
     /// A file can't be read.
     #[error("read `{path}`: {source}")]

@@ -61,12 +61,9 @@ async fn load(files: &[PathBuf], broker: &Broker, standing: &Standing) {
             }
         }
         Err(server::Error::Policy(problems)) => {
-            let mistakes = match problems.len() {
-                1 => "a mistake".to_owned(),
-                many => format!("{many} mistakes"),
-            };
             standing.refused(format!(
-                "the policy files have {mistakes}; the policy loaded before stays"
+                "the policy files have {}; the policy loaded before stays",
+                problems.counted()
             ));
             for problem in &problems {
                 tracing::error!(%problem, "the policy has a mistake; the old one stays");

@@ -113,8 +113,8 @@ fn policy(config: &Config) -> (Option<Policy>, Area) {
         }
         Err(server::Error::Policy(problems)) => {
             let text = format!(
-                "the policy has {} mistakes\n{}",
-                problems.len(),
+                "the policy has {}\n{}",
+                problems.counted(),
                 problem::render(&problems, false)
             );
             (None, Item::missing("policy", text))

@@ -56,8 +56,8 @@ impl Configuration {
         let base = base.unwrap_or_else(|| Path::new("."));
         broker::parse(&Source::new(path.display().to_string(), text), base).map_err(|problems| {
             Error::setup(format!(
-                "the configuration has {} mistakes\n{}",
-                problems.len(),
+                "the configuration has {}\n{}",
+                problems.counted(),
                 problem::render(&problems, false)
             ))
         })

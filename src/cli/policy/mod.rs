@@ -55,17 +55,10 @@ impl Files {
         read.map_err(|error| match error {
             server::Error::Policy(problems) => Error::setup(format!(
                 "the policy has {}\n{}",
-                count(problems.len()),
+                problems.counted(),
                 problem::render(&problems, false)
             )),
             other => Error::setup(other.to_string()),
         })
-    }
-}
-
-fn count(mistakes: usize) -> String {
-    match mistakes {
-        1 => "a mistake".to_owned(),
-        more => format!("{more} mistakes"),
     }
 }

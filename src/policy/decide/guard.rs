@@ -193,7 +193,7 @@ fn not_understood(facts: &Facts, text: &str) -> Option<Denial> {
     Some(
         Denial::new(Reason::NotUnderstood, message)
             .detail("This database has protected columns, and the statement might touch them.")
-            .hint("Write the statement in a simpler form.")
+            .hint(words::way_out(opaque))
             .at(text, opaque.position),
     )
 }

@@ -92,7 +92,7 @@ pub(super) fn could_fit(
                 "It cannot tell whether this fits: {}",
                 by("rule", &rule.name, &rule.place)
             ))
-            .hint("Write the statement in a simpler form.")
+            .hint(words::way_out(opaque))
             .at(text, opaque.position),
     )
 }

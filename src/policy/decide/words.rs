@@ -90,6 +90,17 @@ pub(super) fn instead(rule: &Rule, facts: &Facts) -> &'static str {
     }
 }
 
+/// What helps when a part of a statement was not understood.
+pub(super) fn way_out(opaque: &Opaque) -> &'static str {
+    let of_function =
+        opaque.what.starts_with("what the function ") && opaque.what.ends_with(" does");
+    if of_function {
+        "If it is harmless, an administrator can name the function in `[[trust]]` of the policy; or write the statement without it."
+    } else {
+        "Write the statement in a simpler form."
+    }
+}
+
 /// What the database itself would say to a name that does not resolve.
 pub(super) fn failure(opaque: &Opaque, text: &str) -> Option<Denial> {
     let failure = opaque.failure.as_ref()?;
