@@ -8,15 +8,13 @@ use crate::audit::event::footprint::Footprint;
 use crate::audit::event::private::Private;
 use crate::audit::event::{self, Action, Context, Event, Outcome};
 use crate::audit::scrub;
-use crate::gateway::session::verdict::Purpose;
+use crate::gateway::session::verdict::{Parameters, Purpose};
 use crate::model::session::RequestId;
 use crate::policy::obligation::Mask;
 use crate::policy::{Denial, Permit, Reason};
 use crate::sql;
 use crate::sql::catalog::Catalog;
 use crate::wire::error::Fields;
-use crate::wire::frame::Frame;
-use crate::wire::frontend::Message;
 use crate::wire::row::Format;
 
 /// Parameters beyond this many bytes are recorded by their length only.
@@ -183,27 +181,17 @@ fn readable(text: &str) -> Cow<'_, str> {
 
 /// The parameters as JSON: text as text, binary values in hex.
 pub fn parameters(purpose: &Purpose) -> Option<Private> {
-    let Purpose::Bind { frame, .. } = purpose else {
-        return None;
-    };
-    let values = values(frame)?;
+    let values = values(purpose)?;
     if values.is_empty() {
         return None;
     }
     Some(serde_json::Value::Array(values).to_string().into())
 }
 
-fn values(frame: &Frame) -> Option<Vec<serde_json::Value>> {
-    let Ok(Message::Bind {
-        formats,
-        parameters,
-        ..
-    }) = Message::decode(frame)
-    else {
-        return None;
-    };
-    let total: usize = parameters.iter().flatten().map(|value| value.len()).sum();
-    let shown = parameters.iter().enumerate().map(|(index, value)| {
+fn values(purpose: &Purpose) -> Option<Vec<serde_json::Value>> {
+    let Parameters { formats, values } = purpose.parameters()?;
+    let total: usize = values.iter().flatten().map(|value| value.len()).sum();
+    let shown = values.iter().enumerate().map(|(index, value)| {
         let Some(value) = value else {
             return serde_json::Value::Null;
         };

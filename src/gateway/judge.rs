@@ -20,7 +20,6 @@ use crate::sql;
 use crate::sql::catalog::Catalog;
 use crate::sql::footprint::{Analyzed, Facts, Kind};
 use crate::wire::error::{Fields, SqlState};
-use crate::wire::frontend::Message;
 use crate::wire::origin::Origin;
 use crate::wire::row::Format;
 
@@ -305,23 +304,16 @@ pub fn copy_columns_of(facts: &Facts) -> Option<u16> {
 /// The parameters that a `Bind` carries.
 #[must_use]
 pub fn parameters(purpose: &Purpose) -> Vec<Parameter<'_>> {
-    let Purpose::Bind { types, frame, .. } = purpose else {
+    let (Purpose::Bind { types, .. }, Some(bound)) = (purpose, purpose.parameters()) else {
         return Vec::new();
     };
-    let Ok(Message::Bind {
-        formats,
-        parameters,
-        ..
-    }) = Message::decode(frame)
-    else {
-        return Vec::new();
-    };
-    parameters
+    bound
+        .values
         .into_iter()
         .enumerate()
         .map(|(index, value)| Parameter {
             type_oid: types.get(index).copied().unwrap_or(0),
-            format: Format::of(&formats, index).unwrap_or_default(),
+            format: Format::of(&bound.formats, index).unwrap_or_default(),
             value,
         })
         .collect()

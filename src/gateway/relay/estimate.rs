@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::gateway::relay::{End, Relay};
 use crate::gateway::session;
-use crate::gateway::session::verdict::Purpose;
+use crate::gateway::session::verdict::{Parameters, Purpose};
 use crate::policy::Held;
 use crate::sql::catalog::Catalog;
 use crate::sql::plan;
@@ -92,16 +92,9 @@ fn planned<'a>(held: &Held, purpose: &'a Purpose, catalog: &Catalog) -> Option<P
     let sql = plan::question(held.facts(), held.statement().text(), catalog)?;
     let (types, formats, parameters) = match purpose {
         Purpose::Query { .. } => (&[] as &[u32], Vec::new(), Vec::new()),
-        Purpose::Bind { types, frame, .. } => {
-            let Ok(Message::Bind {
-                formats,
-                parameters,
-                ..
-            }) = Message::decode(frame)
-            else {
-                return None;
-            };
-            (&**types, formats, parameters)
+        Purpose::Bind { types, .. } => {
+            let Parameters { formats, values } = purpose.parameters()?;
+            (&**types, formats, values)
         }
         Purpose::Prepare { .. } | Purpose::Again(_) => return None,
     };

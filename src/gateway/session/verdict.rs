@@ -9,6 +9,7 @@ use crate::wire;
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
 use crate::wire::frontend;
+use crate::wire::row::Format;
 
 /// A question: may this go to the upstream?
 #[derive(Debug, Clone)]
@@ -51,6 +52,33 @@ pub enum Purpose {
     },
     /// A run that was permitted before, to go on by the policy of this moment.
     Again(RunId),
+}
+
+/// The parameters of a `Bind`, as they came.
+#[derive(Debug)]
+pub struct Parameters<'a> {
+    /// One for each, or one for all, or none: text.
+    pub formats: Vec<Format>,
+    /// `None` is NULL.
+    pub values: Vec<Option<&'a [u8]>>,
+}
+
+impl Purpose {
+    /// The parameters that come with it.
+    #[must_use]
+    pub fn parameters(&self) -> Option<Parameters<'_>> {
+        let Self::Bind { frame, .. } = self else {
+            return None;
+        };
+        match frontend::Message::decode(frame) {
+            Ok(frontend::Message::Bind {
+                formats,
+                parameters: values,
+                ..
+            }) => Some(Parameters { formats, values }),
+            _ => None,
+        }
+    }
 }
 
 /// Whether the upstream owes nothing.

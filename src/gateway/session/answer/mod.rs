@@ -14,6 +14,7 @@ use crate::gateway::session::run::{Outcome, RunId, Sent};
 use crate::gateway::session::{Act, Error, Mode, Outbox, Pipeline, Session, Via, Voice};
 use crate::sql::footprint::Kind;
 use crate::wire::backend::{Message, TransactionStatus, kind};
+use crate::wire::error::Fields;
 use crate::wire::frame::{self, Frame};
 use crate::wire::row::RowDescription;
 
@@ -265,13 +266,7 @@ impl Session {
             }
             out.acts.push(Act::CancelUpstream);
             if portal {
-                self.runs.finish(
-                    run,
-                    Outcome::Stopped(Box::new(fields.clone())),
-                    self.now,
-                    out,
-                );
-                self.interrupt(&fields, out);
+                self.end_stopped(run, &fields, out);
             }
             return Ok(());
         }
@@ -353,13 +348,7 @@ impl Session {
             }
             // The upstream was faster than the cancel. What it did stands, unless the transaction still can be made to fail.
             Some(fields) => {
-                self.runs.finish(
-                    id,
-                    Outcome::Stopped(Box::new(fields.clone())),
-                    self.now,
-                    out,
-                );
-                self.interrupt(&fields, out);
+                self.end_stopped(id, &fields, out);
             }
         }
         if self.is_query() {
@@ -385,16 +374,17 @@ impl Session {
         match self.runs.get(id).and_then(|run| run.stopped().cloned()) {
             None => self.tell(frame, out),
             Some(fields) => {
-                self.runs.finish(
-                    id,
-                    Outcome::Stopped(Box::new(fields.clone())),
-                    self.now,
-                    out,
-                );
-                self.interrupt(&fields, out);
+                self.end_stopped(id, &fields, out);
             }
         }
         Ok(())
+    }
+
+    /// The end of a run that we stopped: it is reported, and what the upstream goes on to say of it is kept from the client.
+    fn end_stopped(&mut self, id: RunId, fields: &Fields, out: &mut Outbox) {
+        let outcome = Outcome::Stopped(Box::new(fields.clone()));
+        self.runs.finish(id, outcome, self.now, out);
+        self.interrupt(fields, out);
     }
 
     pub(super) fn is_query(&self) -> bool {
