@@ -76,7 +76,30 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                     tracing::debug!(code = %fields.code, "a statement could not be planned");
                     text = None;
                 }
-                _ => {}
+                backend::Message::ParameterStatus { .. }
+                | backend::Message::NotificationResponse { .. } => self.by_the_way(&frame)?,
+                // A notice is about a statement that the client did not send.
+                backend::Message::NoticeResponse(_)
+                | backend::Message::ParseComplete
+                | backend::Message::BindComplete
+                | backend::Message::CloseComplete
+                | backend::Message::CommandComplete { .. } => {}
+                backend::Message::Authentication(_)
+                | backend::Message::BackendKeyData { .. }
+                | backend::Message::NegotiateProtocolVersion { .. }
+                | backend::Message::CopyBothResponse(_)
+                | backend::Message::CopyInResponse(_)
+                | backend::Message::CopyOutResponse(_)
+                | backend::Message::CopyData(_)
+                | backend::Message::CopyDone
+                | backend::Message::EmptyQueryResponse
+                | backend::Message::FunctionCallResponse(_)
+                | backend::Message::NoData
+                | backend::Message::ParameterDescription { .. }
+                | backend::Message::PortalSuspended
+                | backend::Message::RowDescription(_) => {
+                    return Err(session::Error::Upstream("something else than a plan").into());
+                }
             }
         }
         Ok(text.as_deref().and_then(plan::rows))

@@ -174,6 +174,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         };
         let id = waiting.id().clone();
         self.key.forget();
+        self.post();
         reply::write_notice(&notice(&id, demand, hold), self.client.framed.out());
         self.client.written();
         let end = tokio::time::Instant::now() + hold;

@@ -24,6 +24,7 @@ use crate::policy::{Permit, Reason};
 use crate::sql::footprint::Analyzed;
 use crate::wire::backend::{Message, TransactionStatus};
 use crate::wire::error::Fields;
+use crate::wire::frame::Frame;
 use crate::wire::frontend;
 use crate::wire::row::DataRow;
 
@@ -482,6 +483,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         self.settled(end, row).await
     }
 
+    /// What the upstream says unasked while it answers a question of ours.
+    pub(super) fn by_the_way(&mut self, frame: &Frame) -> Result<(), session::Error> {
+        let mut out = Outbox::default();
+        self.session.upstream(frame, &mut out)?;
+        self.out.client.append(&mut out.client);
+        Ok(())
+    }
+
     /// Reads the answers to what we asked.
     async fn settled(
         &mut self,
@@ -511,11 +520,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 }
                 Message::NoticeResponse(_)
                 | Message::ParameterStatus { .. }
-                | Message::NotificationResponse { .. } => {
-                    let mut out = Outbox::default();
-                    self.session.upstream(&frame, &mut out)?;
-                    self.out.client.append(&mut out.client);
-                }
+                | Message::NotificationResponse { .. } => self.by_the_way(&frame)?,
                 Message::ErrorResponse(fields) => {
                     tracing::warn!(code = %fields.code, "the upstream did not tell its state");
                     return Err(session::Error::Upstream("an error about its own state").into());

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{Stage, stderr};
 use crate::harness::peer::{self, Peer, field, frame, kinds, text};
+use crate::harness::postgres::Server;
 use crate::harness::site::Who;
 
 const CHANGE: &str = "UPDATE held SET note = 'changed' WHERE id <= 4";
@@ -103,6 +104,32 @@ async fn who_waits_no_longer_leaves_one_request_behind_and_makes_use_of_it() {
     let twice = stage.exec(&["--request", &request.id, "-c", CHANGE]);
     assert_eq!(twice.status.code(), Some(6), "{}", stderr(&twice));
     assert_eq!(stage.reviewer.requests(true).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_say_while_the_planner_is_asked_reaches_the_client() {
+    let stage = Stage::new().await;
+    let granted = stage.engineer.grant(600).await;
+    let mut peer = Peer::dial(stage.broker.port());
+    peer.login(&granted.user, &granted.secret, &stage.offer.name);
+    assert_eq!(kinds(&peer.query("LISTEN news")), "CZ");
+    // The planner waits for the lock until its own limit.
+    let lock = "BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE";
+    stage.watcher.batch_execute(lock).await.unwrap();
+    peer.say(b'Q', &text(CHANGE));
+    let other = Server::shared().superuser(&stage.offer.name).await;
+    let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'held'::regclass";
+    while stage.number(waits).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    other.batch_execute("NOTIFY news, 'said'").await.unwrap();
+    let before = peer.until(b'N');
+    assert_eq!(kinds(&before), "AN");
+    stage.watcher.batch_execute("COMMIT").await.unwrap();
+    let request = stage.waiting().await;
+    assert_eq!(request.expected_rows, None);
+    stage.approve(&request.id, None).await.unwrap();
+    assert_eq!(kinds(&peer.until(b'Z')), "CZ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
