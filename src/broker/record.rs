@@ -5,7 +5,7 @@ use crate::audit::event::{Action, Client, Consent, Context, Decision, Event, Out
 use crate::broker::session::Session;
 use crate::model::name::DatabaseName;
 use crate::model::subject::Subject;
-use crate::policy::{Denial, Policy, Reason};
+use crate::policy::{Denial, Policy};
 use crate::store::request::Request;
 
 /// Who agreed to a request, for the log.
@@ -107,13 +107,9 @@ pub(super) fn statement_refused(
 
 /// A denial.
 pub(super) fn denied(policy: &Policy, denial: &Denial) -> Decision {
-    let rule = match &denial.reason {
-        Reason::Rule { name, place } => Some(format!("{name} ({place})")),
-        _ => None,
-    };
     Decision {
         outcome: Outcome::Deny,
-        rule,
+        rule: denial.reason.rule(),
         policy: policy.hash().to_owned(),
     }
 }

@@ -60,11 +60,13 @@ pub(super) enum Refusal {
 impl From<net::Error> for Refusal {
     fn from(error: net::Error) -> Self {
         match error {
-            net::Error::Wire(error) => error.fields().into(),
+            net::Error::Wire(ref error) => error.fields().into(),
             net::Error::Closed => reply::cut().into(),
             net::Error::Again => reply::asked_twice().into(),
             net::Error::EarlyData => reply::early_data().into(),
-            other => Self::Gone(other),
+            net::Error::Io(_) | net::Error::Bind { .. } | net::Error::Tls { .. } => {
+                Self::Gone(error)
+            }
         }
     }
 }
@@ -212,18 +214,18 @@ async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 fn scram(error: &wire::error::Error, startup: &Startup) -> Refusal {
-    match error {
-        wire::error::Error::WrongProof => reply::fatal(
-            SqlState::INVALID_PASSWORD,
-            format!("password authentication failed for user \"{}\"", startup.user()),
-        )
-        .with_hint(
-            "The credential is wrong or its session has ended. Get a new one with `dbgate env`, or use `dbgate connect` or \
-             `dbgate tunnel`.",
-        )
-        .into(),
-        other => other.fields().into(),
-    }
+    let wire::error::Error::WrongProof = error else {
+        return error.fields().into();
+    };
+    reply::fatal(
+        SqlState::INVALID_PASSWORD,
+        format!("password authentication failed for user \"{}\"", startup.user()),
+    )
+    .with_hint(
+        "The credential is wrong or its session has ended. Get a new one with `dbgate env`, or use `dbgate connect` or \
+         `dbgate tunnel`.",
+    )
+    .into()
 }
 
 type Attached = (Attachment, OnRecord, broker::lease::Entered);
@@ -364,12 +366,11 @@ impl ForClient for broker::Error {
             | Self::Syntax(_)
             | Self::Uncounted => SqlState::INSUFFICIENT_PRIVILEGE,
         };
-        let message = match self {
+        let message = if code == SqlState::IO_ERROR {
             // Their texts are for the operator.
-            Self::Store(_) | Self::Log(_) => {
-                "dbgate cannot write its state or its audit log".to_owned()
-            }
-            other => other.to_string(),
+            "dbgate cannot write its state or its audit log".to_owned()
+        } else {
+            self.to_string()
         };
         let mut fields = reply::fatal(code, message);
         fields.hint = self.hint();

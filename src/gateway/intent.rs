@@ -11,7 +11,7 @@ use crate::audit::scrub;
 use crate::gateway::session::verdict::{Parameters, Purpose};
 use crate::model::session::RequestId;
 use crate::policy::obligation::Mask;
-use crate::policy::{Denial, Permit, Reason};
+use crate::policy::{Denial, Permit};
 use crate::sql;
 use crate::sql::catalog::Catalog;
 use crate::wire::error::Fields;
@@ -145,13 +145,11 @@ impl Refused<'_> {
 
 /// A denial as a decision.
 pub fn denial(denial: &Denial, policy: &str) -> event::Decision {
-    let rule = match &denial.reason {
-        Reason::Rule { name, place } => Some(format!("{name} ({place})")),
-        other => Some(other.name().to_owned()),
-    };
+    let reason = &denial.reason;
+    let rule = reason.rule().unwrap_or_else(|| reason.name().to_owned());
     event::Decision {
         outcome: Outcome::Deny,
-        rule,
+        rule: Some(rule),
         policy: policy.to_owned(),
     }
 }

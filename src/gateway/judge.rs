@@ -81,6 +81,17 @@ pub enum Finding {
     Unreadable(Fields),
 }
 
+impl Finding {
+    /// Whether it is a no because of a name that the catalog at hand does not know.
+    #[must_use]
+    pub fn is_unresolved(&self) -> bool {
+        match self {
+            Self::Denied(denied) => denied.denial.reason == Reason::Unresolved,
+            Self::Allowed(_) | Self::Preparable(_) | Self::Review(_) | Self::Unreadable(_) => false,
+        }
+    }
+}
+
 /// A refusal by policy.
 #[derive(Debug)]
 pub struct Denied {
@@ -125,17 +136,12 @@ pub fn analyze(
 /// Whether these statements depend on what search path, temporary objects and time limits are.
 #[must_use]
 pub fn needs_scope(analyzed: &[Analyzed]) -> bool {
-    analyzed.iter().any(|one| match one.facts().kind {
-        Kind::Transaction
-        | Kind::Set
-        | Kind::Empty
-        | Kind::Deallocate
-        | Kind::Discard
-        | Kind::Listen => {
-            // `SET x = …` runs nothing; what calls something does not come here.
-            one.facts().opaque.is_some() || !one.facts().footprint.calls.is_empty()
-        }
-        _ => true,
+    analyzed.iter().any(|one| {
+        // `SET x = …` runs nothing, unless it calls something.
+        let facts = one.facts();
+        !facts.kind.is_of_connection()
+            || facts.opaque.is_some()
+            || !facts.footprint.calls.is_empty()
     })
 }
 
@@ -247,10 +253,7 @@ fn unseen_definitions(
         || !footprint.relations_written.is_empty()
         || !footprint.calls.is_empty()
         || facts.opaque.is_some();
-    let harmless = match facts.kind {
-        Kind::Transaction | Kind::Set | Kind::Show | Kind::Empty => true,
-        _ => !resolves,
-    };
+    let harmless = facts.kind.is_of_connection() || !resolves;
     // In a transaction that has failed the server refuses it anyway.
     if harmless || ask.transaction == Transaction::Failed {
         return None;

@@ -6,6 +6,11 @@
 //! **Invariant:** no statement reaches the database but as a [`session::run::Run`], which is made from a recorded permit only; no row of it
 //! reaches the client but through that run.
 
+#![deny(
+    clippy::wildcard_enum_match_arm,
+    reason = "a new case must be thought about"
+)]
+
 pub mod budget;
 pub mod cache;
 pub mod cancel;

@@ -87,6 +87,24 @@ impl Reason {
         }
     }
 
+    /// The rule behind it and where it stands, as the log names both.
+    #[must_use]
+    pub fn rule(&self) -> Option<String> {
+        match self {
+            Self::Rule { name, place } => Some(format!("{name} ({place})")),
+            Self::NotAllowed
+            | Self::NoRoleMatched
+            | Self::Condition
+            | Self::ReadOnly
+            | Self::Protected { .. }
+            | Self::WriteBack { .. }
+            | Self::NotUnderstood
+            | Self::Unresolved
+            | Self::Pinned
+            | Self::NoApprover => None,
+        }
+    }
+
     /// The word for it, as in `--output json`.
     #[must_use]
     pub const fn name(&self) -> &'static str {

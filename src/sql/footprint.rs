@@ -176,6 +176,84 @@ pub enum Kind {
     Other,
 }
 
+impl Kind {
+    /// Whether it is about the connection alone: it looks up no object of the database, and shows nothing.
+    #[must_use]
+    pub const fn is_of_connection(self) -> bool {
+        match self {
+            Self::Deallocate
+            | Self::Set
+            | Self::Transaction
+            | Self::Listen
+            | Self::Discard
+            | Self::Empty => true,
+            Self::Select
+            | Self::Insert
+            | Self::Update
+            | Self::Delete
+            | Self::Merge
+            | Self::CopyIn
+            | Self::CopyOut
+            | Self::Explain
+            | Self::Prepare
+            | Self::Execute
+            | Self::Declare
+            | Self::Fetch
+            | Self::Close
+            | Self::Show
+            | Self::Create
+            | Self::Alter
+            | Self::Drop
+            | Self::Truncate
+            | Self::Grant
+            | Self::Role
+            | Self::Do
+            | Self::Call
+            | Self::Notify
+            | Self::Lock
+            | Self::Maintain
+            | Self::Comment
+            | Self::Other => false,
+        }
+    }
+
+    /// Whether it writes rows, and its tag tells how many.
+    #[must_use]
+    pub const fn writes_rows(self) -> bool {
+        match self {
+            Self::Insert | Self::Update | Self::Delete | Self::Merge | Self::CopyIn => true,
+            Self::Select
+            | Self::CopyOut
+            | Self::Explain
+            | Self::Prepare
+            | Self::Execute
+            | Self::Deallocate
+            | Self::Declare
+            | Self::Fetch
+            | Self::Close
+            | Self::Set
+            | Self::Show
+            | Self::Transaction
+            | Self::Create
+            | Self::Alter
+            | Self::Drop
+            | Self::Truncate
+            | Self::Grant
+            | Self::Role
+            | Self::Do
+            | Self::Call
+            | Self::Listen
+            | Self::Notify
+            | Self::Lock
+            | Self::Maintain
+            | Self::Comment
+            | Self::Discard
+            | Self::Empty
+            | Self::Other => false,
+        }
+    }
+}
+
 /// Relations, columns and functions a statement touches.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Footprint {

@@ -163,7 +163,11 @@ fn rows(report: &Report) -> u64 {
             .next()
             .and_then(|count| count.parse().ok())
             .unwrap_or(0),
-        _ => report.sent.rows,
+        Outcome::Done(_)
+        | Outcome::Failed(_)
+        | Outcome::Stopped(_)
+        | Outcome::Skipped
+        | Outcome::Unknown => report.sent.rows,
     }
 }
 

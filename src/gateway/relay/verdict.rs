@@ -20,7 +20,7 @@ use crate::gateway::session::run::{Decided, Lens, Run, RunId};
 use crate::gateway::session::state::Definitions;
 use crate::gateway::session::verdict::{Ask, Purpose, Settled, Transaction, Verdict};
 use crate::gateway::session::{self, Outbox};
-use crate::policy::{Permit, Reason};
+use crate::policy::Permit;
 use crate::sql::footprint::Analyzed;
 use crate::wire::backend::{Message, TransactionStatus};
 use crate::wire::error::Fields;
@@ -96,7 +96,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 let run = self.session.run(*run);
                 run.map_or("", |run| run.intent().permit().statement().text())
             }
-            other => intent::text_of(other),
+            Purpose::Query { .. } | Purpose::Prepare { .. } | Purpose::Bind { .. } => {
+                intent::text_of(purpose)
+            }
         }
         .to_owned()
     }
@@ -197,19 +199,15 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 return Ok(None);
             };
             let found = self.judged(ask, analyzed, view, leave);
-            match &found {
-                Finding::Denied(denied)
-                    if attempt == 0 && denied.denial.reason == Reason::Unresolved =>
-                {
-                    let before = view.catalog.version;
-                    *view = self.refreshed(Pace::Slow).await?;
-                    let written = self.budget.written(&view.catalog);
-                    self.session.state_mut().wrote(written);
-                    if view.catalog.version == before {
-                        return Ok(Some(found));
-                    }
-                }
-                _ => return Ok(Some(found)),
+            if attempt > 0 || !found.is_unresolved() {
+                return Ok(Some(found));
+            }
+            let before = view.catalog.version;
+            *view = self.refreshed(Pace::Slow).await?;
+            let written = self.budget.written(&view.catalog);
+            self.session.state_mut().wrote(written);
+            if view.catalog.version == before {
+                return Ok(Some(found));
             }
         }
         Err(reply::no_catalog().into())
@@ -525,7 +523,23 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                     tracing::warn!(code = %fields.code, "the upstream did not tell its state");
                     return Err(session::Error::Upstream("an error about its own state").into());
                 }
-                _ => return Err(session::Error::Upstream("something else than its state").into()),
+                Message::Authentication(_)
+                | Message::BackendKeyData { .. }
+                | Message::NegotiateProtocolVersion { .. }
+                | Message::CopyBothResponse(_)
+                | Message::CopyInResponse(_)
+                | Message::CopyOutResponse(_)
+                | Message::CopyData(_)
+                | Message::CopyDone
+                | Message::EmptyQueryResponse
+                | Message::FunctionCallResponse(_)
+                | Message::NoData
+                | Message::ParameterDescription { .. }
+                | Message::PortalSuspended
+                | Message::ReadyForQuery(_)
+                | Message::RowDescription(_) => {
+                    return Err(session::Error::Upstream("something else than its state").into());
+                }
             }
         }
         Ok(())

@@ -33,7 +33,14 @@ impl Session {
             Mode::Leaving | Mode::Closed => {}
             // That is the one; it waits for the end of a statement.
             Mode::Delayed(frame) if frame.kind() == kind::SYNC => {}
-            _ => self.mode = Mode::Skipping,
+            Mode::Ready
+            | Mode::Skipping
+            | Mode::Waiting(_)
+            | Mode::Delayed(_)
+            | Mode::Refusing(_)
+            | Mode::Opening(_)
+            | Mode::CopyIn(..)
+            | Mode::Swallowing(..) => self.mode = Mode::Skipping,
         }
     }
 

@@ -361,12 +361,12 @@ impl Session {
             reply::write_error(&fields, &mut out.client);
             return;
         }
-        let fields = match self.status {
-            // Names are looked up first.
-            TransactionStatus::Failed if self.ledger.is_empty() && !reply::is_unknown(&fields) => {
-                reply::failed_transaction()
-            }
-            _ => fields,
+        let failed = self.status == TransactionStatus::Failed && self.ledger.is_empty();
+        // Names are looked up first.
+        let fields = if failed && !reply::is_unknown(&fields) {
+            reply::failed_transaction()
+        } else {
+            fields
         };
         self.ledger.push(Owed::PoisonPipeline(Some(fields)));
         self.poison_pipeline(out);
@@ -413,7 +413,7 @@ impl Session {
         };
         let undo = match self.set_statement(name, Some(with_source(prepared, name))) {
             Undo::Statement(name, before) => Undo::Again(name, before),
-            other => other,
+            kept @ (Undo::Again(..) | Undo::Portal(..)) => kept,
         };
         self.ledger.push_with(Owed::ParseAgain, Some(undo));
     }

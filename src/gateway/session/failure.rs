@@ -141,7 +141,20 @@ impl Session {
                         self.runs.remove(run, self.now, out);
                     }
                 }
-                _ => {}
+                // The one that failed has been reported.
+                Owed::Execute(_)
+                | Owed::Parse
+                | Owed::CloseStale
+                | Owed::ParseAgain
+                | Owed::DescribeStatement
+                | Owed::DescribeCursor
+                | Owed::DescribePortal(..)
+                | Owed::Close(_)
+                | Owed::Sync
+                | Owed::PoisonPipeline(_)
+                | Owed::PoisonQuery(_)
+                | Owed::Trial
+                | Owed::Local(_) => {}
             }
             if let Some(undo) = entry.undo {
                 self.undo(if failed { undo.failed() } else { undo });
@@ -248,7 +261,28 @@ impl Session {
                 };
                 reply::write(&told, &mut out.client);
             }
-            _ => out.client.extend_from_slice(frame.bytes()),
+            // The caller has looked at their kind.
+            backend::Message::Authentication(_)
+            | backend::Message::BackendKeyData { .. }
+            | backend::Message::BindComplete
+            | backend::Message::CloseComplete
+            | backend::Message::CommandComplete { .. }
+            | backend::Message::CopyBothResponse(_)
+            | backend::Message::CopyInResponse(_)
+            | backend::Message::CopyOutResponse(_)
+            | backend::Message::CopyData(_)
+            | backend::Message::CopyDone
+            | backend::Message::DataRow(_)
+            | backend::Message::EmptyQueryResponse
+            | backend::Message::ErrorResponse(_)
+            | backend::Message::FunctionCallResponse(_)
+            | backend::Message::NegotiateProtocolVersion { .. }
+            | backend::Message::NoData
+            | backend::Message::ParameterDescription { .. }
+            | backend::Message::ParseComplete
+            | backend::Message::PortalSuspended
+            | backend::Message::ReadyForQuery(_)
+            | backend::Message::RowDescription(_) => return Err(Error::OutOfOrder),
         }
         Ok(())
     }

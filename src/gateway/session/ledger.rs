@@ -44,6 +44,31 @@ pub enum Owed {
     Local(Vec<u8>),
 }
 
+impl Owed {
+    /// The runs that are executed by it, in order.
+    pub fn runs(&self) -> impl Iterator<Item = RunId> + '_ {
+        let (one, several) = match self {
+            Self::Execute(run) => (Some(*run), None),
+            Self::Query(runs) => (None, Some(runs)),
+            Self::Parse
+            | Self::CloseStale
+            | Self::ParseAgain
+            | Self::Bind(_)
+            | Self::DescribeStatement
+            | Self::DescribeCursor
+            | Self::DescribePortal(..)
+            | Self::Close(_)
+            | Self::Sync
+            | Self::PoisonPipeline(_)
+            | Self::PoisonQuery(_)
+            | Self::Trial
+            | Self::Local(_) => (None, None),
+        };
+        one.into_iter()
+            .chain(several.into_iter().flatten().copied())
+    }
+}
+
 /// Who wants to know what the rows will be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asker {
@@ -179,20 +204,14 @@ impl Ledger {
 
     /// Whether such a run is being executed.
     pub fn executes(&self, such: impl Fn(RunId) -> bool) -> bool {
-        self.entries.iter().any(|entry| match &entry.owed {
-            Owed::Execute(run) => such(*run),
-            Owed::Query(runs) => runs.iter().any(|run| such(*run)),
-            _ => false,
-        })
+        let mut entries = self.entries.iter();
+        entries.any(|entry| entry.owed.runs().any(&such))
     }
 
     /// The first run that is being executed.
     pub fn running(&self) -> Option<RunId> {
-        self.entries.iter().find_map(|entry| match &entry.owed {
-            Owed::Execute(run) => Some(*run),
-            Owed::Query(runs) => runs.front().copied(),
-            _ => None,
-        })
+        let mut entries = self.entries.iter();
+        entries.find_map(|entry| entry.owed.runs().next())
     }
 
     /// Whether a `Sync` is on its way.

@@ -24,7 +24,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::gateway::session::answer::trial::Trial;
-use crate::gateway::session::ledger::{Ledger, Owed};
+use crate::gateway::session::ledger::Ledger;
 use crate::gateway::session::names::{Ended, Names, Portal, Prepared, Undo};
 use crate::gateway::session::run::{Outcome, Report, Run, RunId};
 use crate::gateway::session::runs::Runs;
@@ -241,14 +241,14 @@ impl Session {
     /// The question that waits for its verdict.
     #[must_use]
     pub fn asking(&self) -> Option<Ask> {
-        match &self.mode {
-            Mode::Waiting(pending) => Some(Ask {
-                transaction: self.transaction(),
-                settled: self.settled(),
-                ..pending.ask.clone()
-            }),
-            _ => None,
-        }
+        let Mode::Waiting(pending) = &self.mode else {
+            return None;
+        };
+        Some(Ask {
+            transaction: self.transaction(),
+            settled: self.settled(),
+            ..pending.ask.clone()
+        })
     }
 
     /// A run that was asked about.
@@ -406,16 +406,24 @@ impl Session {
 
     /// Goes on with the message that had to wait.
     fn resume(&mut self, out: &mut Outbox) -> Result<(), Error> {
-        if !self.ledger.is_empty() || !matches!(self.mode, Mode::Delayed(_) | Mode::Leaving) {
+        if !self.ledger.is_empty() {
             return Ok(());
         }
         match std::mem::replace(&mut self.mode, Mode::Closed) {
             Mode::Delayed(frame) => {
                 self.mode = Mode::Ready;
-                self.ready(&frame, out)
+                return self.ready(&frame, out);
             }
-            _ => Ok(()),
+            Mode::Leaving | Mode::Closed => {}
+            kept @ (Mode::Ready
+            | Mode::Skipping
+            | Mode::Waiting(_)
+            | Mode::Refusing(_)
+            | Mode::Opening(_)
+            | Mode::CopyIn(..)
+            | Mode::Swallowing(..)) => self.mode = kept,
         }
+        Ok(())
     }
 
     /// Gives a statement's name a meaning, or none.
@@ -538,11 +546,7 @@ impl Session {
         self.mode = Mode::Closed;
         let mut running: Vec<RunId> = self.committing().into_iter().collect();
         for entry in self.ledger.drain() {
-            match entry.owed {
-                Owed::Execute(run) => running.push(run),
-                Owed::Query(runs) => running.extend(runs),
-                _ => {}
-            }
+            running.extend(entry.owed.runs());
         }
         for run in running {
             self.runs.finish(run, Outcome::Unknown, self.now, out);

@@ -158,7 +158,7 @@ impl Undo {
             // A `Parse` without a name drops the old unnamed statement before it can fail.
             Self::Statement(name, _) if name.is_empty() => Self::Statement(name, None),
             Self::Again(name, _) => Self::Again(name, None),
-            other => other,
+            kept @ (Self::Statement(..) | Self::Portal(..)) => kept,
         }
     }
 }
@@ -193,7 +193,24 @@ impl Names {
             Effect::Declare { name, .. } if self.is_crowded(name) => {
                 Some(reply::too_many_portals())
             }
-            _ => None,
+            Effect::Prepare { .. }
+            | Effect::Declare { .. }
+            | Effect::None
+            | Effect::Begin
+            | Effect::Commit
+            | Effect::Rollback
+            | Effect::Savepoint(_)
+            | Effect::Release(_)
+            | Effect::RollbackTo(_)
+            | Effect::Deallocate(_)
+            | Effect::Close(_)
+            | Effect::Settings
+            | Effect::Planner
+            | Effect::SearchPath { .. }
+            | Effect::TimeLimit { .. }
+            | Effect::Temporary(_)
+            | Effect::Catalog
+            | Effect::Discard => None,
         }
     }
 

@@ -238,12 +238,10 @@ impl Run {
 
     /// The most rows it may write, and by whom: approvers or a rule. The server tells how many it were at its end.
     pub(in crate::gateway) fn most(&self) -> Option<Maximum<'_>> {
-        match self.facts().kind {
-            Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge | Kind::CopyIn => {
-                Maximum::of(self.intent().permit())
-            }
-            _ => None,
+        if !self.facts().kind.writes_rows() {
+            return None;
         }
+        Maximum::of(self.intent().permit())
     }
 
     /// It has come to its end with this tag: stops it when the tag tells of more rows than it may write, or does not tell.
@@ -577,7 +575,9 @@ impl Run {
             kind: self.facts().kind,
             text: match &outcome {
                 Outcome::Failed(_) => self.intent().permit().statement().text().to_owned(),
-                _ => String::new(),
+                Outcome::Done(_) | Outcome::Stopped(_) | Outcome::Skipped | Outcome::Unknown => {
+                    String::new()
+                }
             },
             outcome,
             sent: self.sent,

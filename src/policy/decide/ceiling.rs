@@ -70,11 +70,7 @@ pub(super) fn explained(rule: &Rule, denial: Denial) -> Denial {
 
 /// Whether the server tells at its end how many rows a statement has written.
 fn is_counted(facts: &Facts, catalog: &Catalog) -> bool {
-    let kind = matches!(
-        facts.kind,
-        Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge | Kind::CopyIn
-    );
-    kind && facts.is_countable(catalog)
+    facts.kind.writes_rows() && facts.is_countable(catalog)
 }
 
 /// Whether a statement writes rows, or calls what may.

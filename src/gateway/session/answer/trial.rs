@@ -159,9 +159,9 @@ impl Session {
                 Ok(())
             }
             Trial::Undoing => Ok(()),
-            _ => Err(Error::Upstream(
-                "another end of a transaction than was asked for",
-            )),
+            Trial::None | Trial::Begun | Trial::Passed(_) | Trial::Committing(_) => Err(
+                Error::Upstream("another end of a transaction than was asked for"),
+            ),
         }
     }
 
