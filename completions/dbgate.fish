@@ -691,7 +691,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l access -d 'To r
 complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l request -d 'Make use of this approved request' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l socket -d 'Make unix sockets in this directory instead of ports' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand tunnel" -l format -d 'The form in which settings are printed' -r -f -a "url\t'postgresql://…'
-env\t'Lines for a shell: eval "$(dbgate env DB)"'
+env\t'Lines for a shell to `eval`'
 jdbc\t'jdbc:postgresql://…'
 pgservice\t'A section of pg_service.conf'
 psql\t'A psql command'
@@ -743,7 +743,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l access -d 'To read
 complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l request -d 'Make use of this approved request' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l wait -d 'How long to wait for an approval, such as 10m; without it, a session that needs one ends with code 5' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand env" -l format -d 'The form in which settings are printed' -r -f -a "url\t'postgresql://…'
-env\t'Lines for a shell: eval "$(dbgate env DB)"'
+env\t'Lines for a shell to `eval`'
 jdbc\t'jdbc:postgresql://…'
 pgservice\t'A section of pg_service.conf'
 psql\t'A psql command'

@@ -14,6 +14,24 @@ fn completions_are_fresh() {
     check("completions", What::Completions);
 }
 
+/// fish reads values between double quotes, where a `$` is a variable or, worse, a command to run at a press of Tab.
+#[test]
+fn completing_a_line_in_fish_runs_nothing() {
+    let made = files(What::Completions).expect("the definitions make files");
+    let (_, fish) = made
+        .into_iter()
+        .find(|(name, _)| name == "dbgate.fish")
+        .expect("fish is among them");
+    let fish = String::from_utf8(fish).expect("it is text");
+    let (_, entries) = fish
+        .split_once("\ncomplete -c dbgate ")
+        .expect("it has entries");
+    assert!(entries.lines().count() > 500, "it has few entries");
+    for line in entries.lines() {
+        assert!(!line.contains('$'), "fish would expand `{line}`");
+    }
+}
+
 #[test]
 fn manual_pages_are_fresh() {
     check("man", What::Man);

@@ -40,7 +40,7 @@ pub(crate) struct Args {
 pub(crate) enum Format {
     /// postgresql://…
     Url,
-    /// Lines for a shell: eval "$(dbgate env DB)"
+    /// Lines for a shell to `eval`
     Env,
     /// jdbc:postgresql://…
     Jdbc,
