@@ -384,10 +384,21 @@ fn read_database(
     ];
     let tls = choose(&mut table, "tls", &tls, problems);
     let ca_file = table.text("ca_file", problems).map(|path| base.join(path));
+    let socket = host.as_deref().is_some_and(|host| host.starts_with('/'));
     let local = host.as_deref().is_some_and(is_local);
     if tls == Some(UpstreamTls::Off) && !local {
         let message = "`tls = \"off\"` is for unix sockets and loopback addresses only";
         problems.push(table.problem(table.span_of("tls"), message));
+    }
+    // Whoever names certificates wants them looked at.
+    let tls = tls.unwrap_or(if socket || local && ca_file.is_none() {
+        UpstreamTls::Off
+    } else {
+        UpstreamTls::VerifyFull
+    });
+    if tls == UpstreamTls::Off && ca_file.is_some() {
+        let message = "`ca_file` is of no use here: the connection is not encrypted";
+        problems.push(table.problem(table.span_of("ca_file"), message));
     }
     table.finish(problems);
     let name: DatabaseName = name?;
@@ -397,11 +408,7 @@ fn read_database(
         dbname: dbname.unwrap_or_else(|| name.to_string()),
         admin: admin?,
         password_file,
-        tls: tls.unwrap_or(if local {
-            UpstreamTls::Off
-        } else {
-            UpstreamTls::VerifyFull
-        }),
+        tls,
         ca_file,
     };
     Some((name, database))

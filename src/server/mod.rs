@@ -105,6 +105,9 @@ pub struct Running {
 /// See [`Error`].
 pub async fn start(config: Config, surroundings: &Surroundings) -> Result<Running, Error> {
     let seen = reload::look(&config.policy_files);
+    for path in targets::exposed(&config) {
+        tracing::warn!(path = %path.display(), "everybody on this machine can read this file with a secret; make its mode 0600");
+    }
     let policy = Arc::new(read_policy(&config.policy_files)?);
     let tls = net::tls::Server::new(&read(&config.tls.certificate)?, &read(&config.tls.key)?)?;
     let state: Arc<dyn store::Store> = Arc::new(Sqlite::open(&config.data_dir)?);

@@ -1,5 +1,8 @@
 //! The configuration's databases and webhook, with their files read.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
 use crate::audit::recording::Limit;
 use crate::broker::request::webhook;
 use crate::config::broker::{Config, Database, UpstreamTls};
@@ -18,7 +21,21 @@ pub fn read_all(config: &Config) -> Result<Vec<Target>, Error> {
     config
         .databases
         .iter()
-        .map(|(name, database)| target(name, database))
+        .map(|(name, database)| read_one(name, database))
+        .collect()
+}
+
+/// Files with secrets that everybody on this machine can read.
+#[must_use]
+pub fn exposed(config: &Config) -> Vec<&Path> {
+    let passwords = config.databases.values();
+    let passwords = passwords.filter_map(|database| database.password_file.as_ref());
+    let hook = config.webhook.iter().map(|hook| &hook.secret_file);
+    std::iter::once(&config.tls.key)
+        .chain(passwords)
+        .chain(hook)
+        .filter(|path| std::fs::metadata(path).is_ok_and(|about| about.mode() & 0o007 != 0))
+        .map(PathBuf::as_path)
         .collect()
 }
 
@@ -43,7 +60,11 @@ pub(super) fn transcript(config: &Config) -> Limit {
     }
 }
 
-fn target(name: &DatabaseName, database: &Database) -> Result<Target, Error> {
+/// One of them.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn read_one(name: &DatabaseName, database: &Database) -> Result<Target, Error> {
     let tls = match database.tls {
         UpstreamTls::Off => Tls::Off,
         UpstreamTls::VerifyFull => {
@@ -86,7 +107,7 @@ fn address(database: &Database) -> Address {
 }
 
 /// A secret from a file of its own; the line's end does not belong to it.
-fn secret(path: &std::path::Path) -> Result<Secret<String>, Error> {
+fn secret(path: &Path) -> Result<Secret<String>, Error> {
     let bytes = Secret::new(read(path)?);
     let text = String::from_utf8_lossy(bytes.expose());
     Ok(Secret::from(text.trim_end_matches(['\r', '\n'])))

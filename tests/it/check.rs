@@ -385,6 +385,106 @@ async fn the_check_ends_with_the_code_of_the_gravest_thing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_state_is_found_from_any_folder_and_nothing_is_made_up_where_it_is_not() {
+    let (server, offer) = ready().await;
+    let site = Site::new(&server, &offer);
+    let check = |site: &Site| {
+        let output = Command::new(DBGATE)
+            .args(["broker", "check", "--output", "json", "--config"])
+            .arg("broker.toml")
+            .current_dir(site.path(""))
+            .output()
+            .unwrap();
+        Check::new(&output)
+    };
+    let state_of = |check: &Check, item: &str| -> Vec<String> {
+        let items = check.items().into_iter();
+        let found = items.filter(|found| found["item"] == item);
+        found
+            .map(|found| found["state"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let broker = site.run();
+    let engineer = site.engineer(&broker).await;
+    let _entered = engineer.enter(600).await;
+    let found = check(&site);
+    assert_eq!(found.code, 0, "{:?}", found.missing());
+    assert_eq!(state_of(&found, "state"), ["ok"], "{}", found.report);
+    assert_eq!(state_of(&found, "stuck"), ["ok"]);
+    assert!(state_of(&found, "unknown-lease").is_empty());
+    // A state that can't be read tells nothing of leases.
+    broker.kill();
+    std::fs::remove_dir_all(site.path("data")).unwrap();
+    std::fs::create_dir(site.path("data")).unwrap();
+    site.write(
+        "data/state.sqlite",
+        "this is no database, but long enough to look like one",
+    );
+    let found = check(&site);
+    assert_eq!(found.code, 7, "{}", found.report);
+    assert_eq!(state_of(&found, "state"), ["missing"]);
+    assert_eq!(state_of(&found, "stuck"), ["unknown"], "{}", found.report);
+    assert!(state_of(&found, "unknown-lease").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_with_secrets_are_looked_at_and_one_that_is_away_hides_nothing_else() {
+    let (server, offer) = ready().await;
+    let site = Site::new(&server, &offer);
+    let secrets = |check: &Check| -> Vec<serde_json::Value> {
+        let items = check.items().into_iter();
+        let items = items.filter(|item| item["item"] == "secret");
+        items.cloned().collect()
+    };
+    assert_eq!(secrets(&site.check())[0]["state"], "ok");
+    site.allow("admin.password", 0o644);
+    let check = site.check();
+    assert_eq!(check.code, 0, "a warning is no failure");
+    let found = &secrets(&check)[0];
+    assert_eq!(found["state"], "warning");
+    let mend = &found["mend"][0];
+    assert_eq!(mend["place"], "broker");
+    let line = mend["line"].as_str().unwrap();
+    let mended = Command::new("sh").args(["-c", line]).status().unwrap();
+    assert!(mended.success(), "{line}");
+    assert_eq!(secrets(&site.check())[0]["state"], "ok");
+
+    std::fs::remove_file(site.path("admin.password")).unwrap();
+    let check = site.check();
+    assert_eq!(check.code, 7, "{}", check.report);
+    let missing = check.missing();
+    assert_eq!(missing.len(), 1, "{missing:?}");
+    assert_eq!(missing[0]["item"], "file");
+    assert!(check.items().iter().any(|item| item["item"] == "issuer"));
+    assert!(check.stderr.contains("\"hint\""), "{}", check.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_admin_role_that_is_not_there_is_made_by_the_printed_lines() {
+    let (server, offer) = ready().await;
+    let site = Site::new(&server, &offer);
+    // The socket trusts nobody, so that an absent role and a wrong password look alike.
+    let admin = format!("{}_nobody", offer.name);
+    site.edit(
+        &format!("admin = \"{}\"", offer.role("admin")),
+        &format!("admin = \"{admin}\""),
+    );
+    let hba = format!("local all {admin} scram-sha-256");
+    server.prepend_hba(&hba).await;
+    let check = site.check();
+    let lines = check.mends("sql");
+    assert_eq!(
+        lines,
+        [
+            format!("CREATE ROLE \"{admin}\" LOGIN CREATEROLE; -- if there is none"),
+            format!("\\password {admin}"),
+        ]
+    );
+    let client = server.superuser(&offer.name).await;
+    client.batch_execute(&lines[0]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_no_record_knows_is_named_and_the_printed_line_removes_it() {
     let (server, offer) = ready().await;
     let site = Site::new(&server, &offer);

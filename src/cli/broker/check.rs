@@ -52,7 +52,7 @@ struct Report {
 /// What was found about one thing the broker needs.
 #[derive(Debug, Serialize)]
 struct Area {
-    /// `policy`, `certificate`, `state`, `issuer` or `database`.
+    /// `policy`, `certificate`, `secrets`, `state`, `issuer` or `database`.
     area: &'static str,
     /// Which of several.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -92,10 +92,23 @@ pub(crate) async fn run(ui: &mut Ui, args: &Args) -> Result<(), Error> {
     let (policy, area) = policy(&config);
     report.areas.push(area);
     report.areas.push(certificate(&config));
+    report.areas.push(secrets(&config));
     let (leases, area) = state(&config);
     report.areas.push(area);
     issuers(&config, &mut report).await;
-    databases(&config, policy.as_ref(), &leases, &mut report).await?;
+    for (name, database) in &config.databases {
+        let area = match server::targets::read_one(name, database) {
+            Ok(target) => {
+                let ask = ask(target, policy.as_ref(), leases.as_deref());
+                look(&ask, &config, leases.is_some()).await
+            }
+            Err(error) => {
+                let item = Item::missing("file", error.to_string());
+                Area::new("database", Some(name.to_string()), vec![item]).fails_as(Kind::Setup)
+            }
+        };
+        report.areas.push(area);
+    }
     report.ok = report.areas.iter().all(|area| area.failure.is_none());
     if ui.is_json() {
         ui.json("dbgate.broker-check/1", &report)?;
@@ -140,14 +153,37 @@ fn certificate(config: &Config) -> Area {
     Area::new("certificate", None, vec![item]).fails_as(Kind::Setup)
 }
 
-/// The leases that wait to be ended.
-fn state(config: &Config) -> (Vec<Lease>, Area) {
+/// Who else can read what only the broker may know.
+fn secrets(config: &Config) -> Area {
+    let exposed = server::targets::exposed(config);
+    let mut items: Vec<Item> = exposed
+        .iter()
+        .map(|path| {
+            let path = path.display();
+            Item::warning(
+                "secret",
+                format!("everybody on this machine can read `{path}`, which holds a secret"),
+            )
+            .here(format!("chmod 600 '{path}'"))
+        })
+        .collect();
+    if items.is_empty() {
+        items.push(Item::ok(
+            "secret",
+            "files with secrets are not for everybody",
+        ));
+    }
+    Area::new("secrets", None, items)
+}
+
+/// The leases that are kept; none when that can't be told.
+fn state(config: &Config) -> (Option<Vec<Lease>>, Area) {
     let (leases, item) = match sqlite::peek(&config.data_dir) {
         Ok(leases) => {
             let text = format!("the state can be read; {} leases are kept", leases.len());
-            (leases, Item::ok("state", text))
+            (Some(leases), Item::ok("state", text))
         }
-        Err(error) => (Vec::new(), Item::missing("state", error.to_string())),
+        Err(error) => (None, Item::missing("state", error.to_string())),
     };
     let area = Area::new("state", None, vec![item]).fails_as(Kind::Setup);
     (leases, area)
@@ -172,47 +208,44 @@ async fn issuers(config: &Config, report: &mut Report) {
     }
 }
 
-async fn databases(
-    config: &Config,
-    policy: Option<&Policy>,
-    leases: &[Lease],
-    report: &mut Report,
-) -> Result<(), Error> {
-    let targets =
-        server::targets::read_all(config).map_err(|error| Error::setup(error.to_string()))?;
-    for target in targets {
-        let name = target.name.clone();
-        let ask = ask(target, policy, leases);
-        let area = match check::run(&ask).await {
-            Ok(mut found) => {
-                // A broker at work may have made a lease since its state was read.
-                let now = sqlite::peek(&config.data_dir).unwrap_or_default();
-                found.items.retain(|item| {
-                    item.item != "unknown-lease"
-                        || now.iter().all(|l| Some(&l.role) != item.subject.as_ref())
-                });
-                Area {
-                    version: Some(found.version),
-                    ..Area::new("database", Some(name.to_string()), found.items)
-                }
-            }
-            Err(error) => {
-                let kind = if error.is_unavailable() {
-                    Kind::Unreachable
-                } else {
-                    Kind::Failed
-                };
-                let item = check::outside(&ask.target, &error);
-                Area::new("database", Some(name.to_string()), vec![item]).fails_as(kind)
-            }
-        };
-        report.areas.push(area);
+/// Tries one database. `known` says whether the state could be read.
+async fn look(ask: &Ask, config: &Config, known: bool) -> Area {
+    let name = Some(ask.target.name.to_string());
+    let mut found = match check::run(ask).await {
+        Ok(found) => found,
+        Err(error) => {
+            let kind = if error.is_unavailable() {
+                Kind::Unreachable
+            } else {
+                Kind::Failed
+            };
+            let item = check::outside(&ask.target, &error);
+            return Area::new("database", name, vec![item]).fails_as(kind);
+        }
+    };
+    if known {
+        // A broker at work may have made a lease since its state was read.
+        let now = sqlite::peek(&config.data_dir).unwrap_or_default();
+        found.items.retain(|item| {
+            item.item != "unknown-lease"
+                || now.iter().all(|l| Some(&l.role) != item.subject.as_ref())
+        });
+    } else {
+        // Whose a role is, and whether it waits to be ended, is in the state alone.
+        let told = |item: &Item| ["stuck", "unknown-lease"].contains(&item.item);
+        found.items.retain(|item| !told(item));
+        let text = "not looked at: the state, which tells, comes first";
+        found.items.push(Item::unknown("stuck", text));
     }
-    Ok(())
+    Area {
+        version: Some(found.version),
+        ..Area::new("database", name, found.items)
+    }
 }
 
-fn ask(target: Target, policy: Option<&Policy>, leases: &[Lease]) -> Ask {
+fn ask(target: Target, policy: Option<&Policy>, leases: Option<&[Lease]>) -> Ask {
     let grants = policy.map(|policy| grants(policy, &target.name));
+    let leases = leases.unwrap_or_default();
     let here = || leases.iter().filter(|lease| lease.database == target.name);
     let known = here().map(|lease| lease.role.clone()).collect();
     let stuck = here()
@@ -288,6 +321,7 @@ fn mend(mend: &Mend) -> String {
         (Place::Sql, Some(database)) => format!("in the database `{database}`:"),
         (Place::Hba, _) => "at the top of pg_hba.conf:".to_owned(),
         (Place::Machine, _) => "on its machine:".to_owned(),
+        (Place::Broker, _) => "on this machine:".to_owned(),
     };
     format!("    {place} {}", mend.line)
 }
@@ -305,7 +339,8 @@ fn verdict(report: &Report) -> Result<(), Error> {
     if found(Kind::Setup) {
         Err(Error::setup(format!(
             "{missing} {things} missing, some of it on this machine"
-        )))
+        ))
+        .with_hint("the lines above name the files: are they there, and may this user read them?"))
     } else if found(Kind::Unreachable) {
         Err(Error::new(
             Kind::Unreachable,

@@ -50,10 +50,9 @@ impl Configuration {
             ))
             .with_hint("name the file with `--config`; `docs/operations.md` describes it")
         })?;
-        let base = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let base = base.unwrap_or_else(|| Path::new("."));
+        // Whole paths, whatever the folder we were started in: messages name them, and the state is found by one.
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let base = whole.parent().unwrap_or_else(|| Path::new("/"));
         broker::parse(&Source::new(path.display().to_string(), text), base).map_err(|problems| {
             Error::setup(format!(
                 "the configuration has {}\n{}",

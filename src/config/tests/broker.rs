@@ -72,6 +72,29 @@ fn a_database_elsewhere_is_not_reached_in_clear() {
     );
 }
 
+#[test]
+fn certificates_that_are_named_are_looked_at() {
+    let with = |more: &str| GOOD.replace("host = \"db.example.com\"", more);
+    let tls = |text: &str| {
+        let config = parse(&Source::new("broker.toml", text), Path::new("/etc/dbgate")).unwrap();
+        config.databases.first_key_value().unwrap().1.tls
+    };
+    let loopback = "host = \"127.0.0.1\"";
+    assert_eq!(tls(&with(loopback)), UpstreamTls::Off);
+    let named = with(&format!("{loopback}\nca_file = \"ca.pem\""));
+    assert_eq!(tls(&named), UpstreamTls::VerifyFull);
+    for useless in [
+        "host = \"127.0.0.1\"\nca_file = \"ca.pem\"\ntls = \"off\"",
+        "host = \"/run/postgresql\"\nca_file = \"ca.pem\"",
+    ] {
+        let shown = problems(&with(useless)).join("\n");
+        assert!(
+            shown.contains("broker.toml:16:11: `ca_file` is of no use here"),
+            "{shown}"
+        );
+    }
+}
+
 /// What the reader of the file asks for: the words in quotes that follow its calls.
 fn keys() -> Vec<&'static str> {
     const SOURCE: &str = include_str!("../broker.rs");

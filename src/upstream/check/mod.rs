@@ -88,6 +88,8 @@ pub enum Place {
     Hba,
     /// To the machine of the database.
     Machine,
+    /// To the broker's own machine.
+    Broker,
 }
 
 /// Roles that one grant of the policy gives, and who takes what its sessions leave behind.
@@ -163,6 +165,12 @@ impl Item {
     pub fn of(mut self, subject: impl Into<String>) -> Self {
         self.subject = Some(subject.into());
         self
+    }
+
+    /// The same, with a command for the broker's own machine.
+    #[must_use]
+    pub fn here(self, line: impl Into<String>) -> Self {
+        self.at(Place::Broker, line)
     }
 
     fn sql(self, line: impl Into<String>) -> Self {
@@ -251,7 +259,7 @@ pub async fn lacks(target: &Target, grant: Grant) -> Result<Option<Item>, Error>
 /// What to say, and to mend, when the admin role does not get in.
 #[must_use]
 pub fn outside(target: &Target, error: &Error) -> Item {
-    let item = Item::missing("connect", error.to_string());
+    let mut item = Item::missing("connect", error.to_string());
     let (database, admin) = (&target.database, &target.admin);
     match error.sqlstate() {
         Some("28000") => hba::admin(target, item),
@@ -261,7 +269,17 @@ pub fn outside(target: &Target, error: &Error) -> Item {
             Identifier(admin)
         )),
         Some("3D000") => item.sql(format!("CREATE DATABASE {};", Identifier(database))),
-        Some("28P01") => item.sql(format!("\\password {admin}")),
+        // PostgreSQL says the same of a role that is not there.
+        Some("28P01") => {
+            item.text.push_str(
+                "; is there such a role, and is its password the one in `password_file`?",
+            );
+            item.sql(format!(
+                "CREATE ROLE {} LOGIN CREATEROLE; -- if there is none",
+                Identifier(admin)
+            ))
+            .sql(format!("\\password {admin}"))
+        }
         _ => item,
     }
 }

@@ -1,6 +1,7 @@
 //! A broker as it is run: the built binary with a configuration, certificates and an issuer of its own.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -142,6 +143,9 @@ impl Site {
         site.write("server.pem", &leaf.certificate);
         site.write("server.key", leaf.key.expose());
         site.write("admin.password", PASSWORD);
+        for secret in ["server.key", "admin.password"] {
+            site.allow(secret, 0o600);
+        }
         site.write("policy.toml", &policy_text(offer, ""));
         site.write(
             "broker.toml",
@@ -169,6 +173,10 @@ impl Site {
 
     pub(crate) fn write(&self, name: &str, text: &str) {
         fs::write(self.path(name), text).unwrap();
+    }
+
+    pub(crate) fn allow(&self, name: &str, mode: u32) {
+        fs::set_permissions(self.path(name), Permissions::from_mode(mode)).unwrap();
     }
 
     /// Changes the configuration.
@@ -557,7 +565,7 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    fn new(output: &Output) -> Self {
+    pub(crate) fn new(output: &Output) -> Self {
         Self {
             code: output.status.code().unwrap(),
             report: serde_json::from_slice(&output.stdout).unwrap_or_default(),
