@@ -67,7 +67,7 @@ pub(super) async fn open(
     From(client): From,
     body: Result<Json<types::Ask>, JsonRejection>,
 ) -> Result<Json<types::Opened>, Error> {
-    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let Json(body) = body.map_err(|error| Error::unreadable(&error.body_text()))?;
     let ask = read_ask(body, Some(caller.family.clone()))?;
     match state
         .broker
@@ -92,7 +92,7 @@ pub(super) async fn list(
     Caller(caller): Caller,
     query: Result<extract::Query<types::All>, QueryRejection>,
 ) -> Result<Json<Vec<types::SessionView>>, Error> {
-    let extract::Query(query) = query.map_err(|error| Error::bad_request(error.body_text()))?;
+    let extract::Query(query) = query.map_err(|error| Error::unreadable(&error.body_text()))?;
     let phase = if query.all { Phase::Any } else { Phase::Live };
     let filter = SessionFilter {
         phase,
@@ -137,15 +137,11 @@ pub(super) async fn renew(
     extract::Path(id): extract::Path<String>,
     body: Result<Json<types::Renew>, JsonRejection>,
 ) -> Result<Json<types::SessionView>, Error> {
-    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let Json(body) = body.map_err(|error| Error::unreadable(&error.body_text()))?;
     let id = read_id(&id)?;
     let session = state
         .broker
-        .renew(
-            &caller.subject,
-            &id,
-            body.duration_s.map(Duration::from_secs),
-        )
+        .renew(&caller.subject, &id, read_duration(body.duration_s)?)
         .await?;
     Ok(Json(live(&session)))
 }
@@ -156,7 +152,7 @@ pub(super) fn read_ask(body: types::Ask, family: Option<String>) -> Result<broke
     Ok(broker::Ask {
         database: body.database.parse().map_err(|error| wrong(&error))?,
         reason: body.reason,
-        duration: body.duration_s.map(Duration::from_secs),
+        duration: read_duration(body.duration_s)?,
         access: body.access.parse().map_err(|error| wrong(&error))?,
         request: body
             .request
@@ -165,6 +161,16 @@ pub(super) fn read_ask(body: types::Ask, family: Option<String>) -> Result<broke
             .map_err(|error| wrong(&error))?,
         family,
     })
+}
+
+fn read_duration(seconds: Option<u64>) -> Result<Option<Duration>, Error> {
+    if seconds == Some(0) {
+        return Err(
+            Error::bad_request("`duration_s` is 0, and a session lasts a second at least")
+                .hint("leave it out for the usual duration"),
+        );
+    }
+    Ok(seconds.map(Duration::from_secs))
 }
 
 fn read_id(text: &str) -> Result<SessionId, Error> {

@@ -128,6 +128,7 @@ pub struct Ask {
     pub reason: Option<String>,
     /// How long, in seconds; none = as long as the policy allows by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
     pub duration_s: Option<u64>,
     /// `read` or `write`.
     pub access: String,
@@ -203,6 +204,7 @@ pub struct SessionView {
 pub struct Renew {
     /// How long from now, in seconds; the policy's cap holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
     pub duration_s: Option<u64>,
 }
 

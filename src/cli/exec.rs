@@ -173,7 +173,10 @@ impl Source {
             std::fs::read(Path::new(name))
         };
         let name = if name == "-" { "stdin" } else { name };
-        let bytes = bytes.map_err(|error| Error::setup(format!("read `{name}`: {error}")))?;
+        let bytes = bytes.map_err(|error| {
+            Error::setup(format!("read `{name}`: {error}"))
+                .with_hint("`-f` takes the path of a file with SQL, `-` reads stdin")
+        })?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let valid = error
                 .as_bytes()

@@ -298,6 +298,7 @@ impl Globals {
                 .as_deref()
                 .unwrap_or(std::path::Path::new("-"));
             Error::setup(format!("read the ID token `{}`: {error}", path.display()))
+                .with_hint("`--id-token-file` names the file the job's OIDC token is written to")
         })?;
         let token = text.trim();
         Ok((!token.is_empty()).then(|| Secret::from(token)))

@@ -26,7 +26,7 @@ pub struct Args {
     pub reason: Option<String>,
 
     /// How long, such as 30m; the policy may allow less
-    #[arg(long, env = "DBGATE_DURATION", hide_env_values = true, value_name = "SPAN", value_parser = parse_span)]
+    #[arg(long, env = "DBGATE_DURATION", hide_env_values = true, value_name = "SPAN", value_parser = parse_duration)]
     pub duration: Option<Duration>,
 
     /// To read, or also to write
@@ -61,6 +61,15 @@ impl Args {
             request: self.request.as_ref().map(ToString::to_string),
         }
     }
+}
+
+/// A span that a session can last.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let span = parse_span(text).map_err(|error| error.to_string())?;
+    if span.as_secs() == 0 {
+        return Err("a session lasts a second at least; write for example `30m`".to_owned());
+    }
+    Ok(span)
 }
 
 /// Opens a session; where an approval is needed first, waits for it as long as `patience` says.

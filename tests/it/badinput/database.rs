@@ -3,6 +3,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use dbgate::remote;
+
 use crate::badinput::{Said, check};
 use crate::harness::peer::Peer;
 use crate::harness::postgres::{Offer, Server};
@@ -45,6 +47,21 @@ async fn what_is_not_there_or_not_allowed_is_refused_with_what_would_help() {
         "statement not allowed",
         &site.exec(&broker, "DROP TABLE customers"),
     );
+
+    check(
+        "a session of no time",
+        &exec(
+            Who::Engineer,
+            &[&offer.name, "--duration", "0s", "-c", "select 1"],
+        ),
+    );
+    let Err(remote::broker::Error::Refused { status, problem }) =
+        site.engineer(&broker).await.ask(0).await
+    else {
+        panic!("a session of no time is granted");
+    };
+    assert_eq!((status, problem.code.as_str()), (400, "bad_request"));
+    assert!(problem.message.contains("`duration_s` is 0"));
 
     let granted = site.engineer(&broker).await.grant(600).await;
     let mut peer = Peer::dial(broker.port());

@@ -215,6 +215,13 @@ async fn a_file_or_an_output_that_is_no_good_is_named_with_its_line() {
     let rows = String::from_utf8(stopped.stdout).unwrap();
     assert!(rows.contains("\n213\n") && !rows.contains("215"), "{rows}");
     check("SQL file that is not UTF-8", &exec("latin.sql"));
+    check("SQL file that is not there", &exec("nowhere.sql"));
+    let away = ["status", "--id-token-file", "/nonexistent/token"];
+    let away = bare(&site, &away)
+        .args(["--url", &broker.url])
+        .output()
+        .unwrap();
+    check("token file that is not there", &away);
     let full = std::fs::OpenOptions::new()
         .write(true)
         .open("/dev/full")
