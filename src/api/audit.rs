@@ -115,7 +115,7 @@ pub(super) async fn events(
     query: Result<extract::Query<Query>, QueryRejection>,
 ) -> Result<Json<Page>, Error> {
     let reader = Reader::new(state, caller, client)?;
-    let extract::Query(query) = query.map_err(|error| Error::bad_request(error.body_text()))?;
+    let extract::Query(query) = query.map_err(|error| Error::unreadable(&error.body_text()))?;
     let filter = filter(&query)?;
     let asked = serde_json::to_string(&query).unwrap_or_default();
     reader.note("search", asked).await?;
@@ -169,7 +169,7 @@ pub(super) async fn tail(
     start: Result<extract::Query<Start>, QueryRejection>,
 ) -> Result<Response, Error> {
     let reader = Reader::new(state, caller, client)?;
-    let extract::Query(start) = start.map_err(|error| Error::bad_request(error.body_text()))?;
+    let extract::Query(start) = start.map_err(|error| Error::unreadable(&error.body_text()))?;
     // From the record of this very reading on: nothing is missed between the question and the first line.
     let index = reader.note("tail", String::new()).await?;
     let (lines, receiver) = mpsc::channel(64);
@@ -230,7 +230,7 @@ impl Reader {
         start: Result<extract::Query<Start>, QueryRejection>,
         transcripts: bool,
     ) -> Result<Json<Page>, Error> {
-        let extract::Query(start) = start.map_err(|error| Error::bad_request(error.body_text()))?;
+        let extract::Query(start) = start.map_err(|error| Error::unreadable(&error.body_text()))?;
         let unknown =
             || Error::not_found(format!("the audit log has nothing about session `{id}`"));
         let session: SessionId = id.parse().map_err(|_| unknown())?;

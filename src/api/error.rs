@@ -49,6 +49,25 @@ impl Error {
         Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
     }
 
+    /// 400: the body or the query is not what is asked for; `text` is axum's word for it.
+    pub fn unreadable(text: &str) -> Self {
+        const INTRODUCTIONS: [&str; 3] = [
+            "Failed to deserialize the JSON body into the target type: ",
+            "Failed to parse the request body as JSON: ",
+            "Failed to deserialize query string: ",
+        ];
+        let mut why = INTRODUCTIONS
+            .iter()
+            .find_map(|introduction| text.strip_prefix(introduction))
+            .unwrap_or(text)
+            .to_owned();
+        if let Some(first) = why.get_mut(..1) {
+            first.make_ascii_lowercase();
+        }
+        Self::bad_request(format!("the request can't be read: {why}"))
+            .hint("`GET /v1/openapi.json` says what belongs into it")
+    }
+
     /// 401: nobody is signed in.
     #[must_use]
     pub fn login_needed() -> Self {
@@ -100,6 +119,7 @@ impl From<login::Error> for Error {
             login::Error::Identity(identity) if identity.is_outage() => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
+            login::Error::Identity(identity) if identity.is_fault() => StatusCode::BAD_GATEWAY,
             login::Error::Identity(_) | login::Error::Ended => StatusCode::UNAUTHORIZED,
         };
         let mut answer = Self::new(status, error.code(), error.to_string());

@@ -33,7 +33,7 @@ pub(super) async fn show(
     Caller(caller): Caller,
     body: Result<Json<types::ExplainAsk>, JsonRejection>,
 ) -> Result<Json<Answer>, Error> {
-    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let Json(body) = body.map_err(|error| Error::unreadable(&error.body_text()))?;
     let database: DatabaseName = (body.database.parse())
         .map_err(|error: crate::model::name::NameError| Error::bad_request(error.to_string()))?;
     let access: Access =

@@ -27,7 +27,7 @@ pub(super) async fn login(
     Bearer(prior): Bearer,
     body: Result<Json<types::Login>, extract::rejection::JsonRejection>,
 ) -> Result<Json<types::LoggedIn>, Error> {
-    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let Json(body) = body.map_err(|error| Error::unreadable(&error.body_text()))?;
     let credentials = Credentials {
         id_token: Secret::new(body.id_token),
         access_token: body.access_token.map(Secret::new),
@@ -80,7 +80,7 @@ pub(super) async fn logout(
     From(client): From,
     body: Result<Json<types::Logout>, extract::rejection::JsonRejection>,
 ) -> Result<Json<types::LoggedOut>, Error> {
-    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let Json(body) = body.map_err(|error| Error::unreadable(&error.body_text()))?;
     let context = Context {
         subject: Some((&caller.subject).into()),
         client: Some(client),

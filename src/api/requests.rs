@@ -27,7 +27,7 @@ pub(super) async fn list(
     Caller(caller): Caller,
     query: Result<extract::Query<types::All>, QueryRejection>,
 ) -> Result<Json<Vec<types::RequestView>>, Error> {
-    let extract::Query(query) = query.map_err(|error| Error::bad_request(error.body_text()))?;
+    let extract::Query(query) = query.map_err(|error| Error::unreadable(&error.body_text()))?;
     let states = if query.all {
         Vec::new()
     } else {
@@ -50,7 +50,7 @@ pub(super) async fn ask(
     From(client): From,
     body: Result<Json<types::RequestAsk>, JsonRejection>,
 ) -> Result<Json<types::RequestView>, Error> {
-    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let Json(body) = body.map_err(|error| Error::unreadable(&error.body_text()))?;
     let ask = read_ask(body.session, Some(caller.family.clone()))?;
     let (broker, subject) = (&state.broker, &caller.subject);
     let request = match &body.statement {
@@ -106,7 +106,7 @@ pub(super) async fn approve(
     extract::Path(id): extract::Path<String>,
     body: Result<Json<types::Decide>, JsonRejection>,
 ) -> Result<Json<types::RequestView>, Error> {
-    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let Json(body) = body.map_err(|error| Error::unreadable(&error.body_text()))?;
     let id = read_id(&id)?;
     let request = state
         .broker
@@ -122,7 +122,7 @@ pub(super) async fn deny(
     extract::Path(id): extract::Path<String>,
     body: Result<Json<types::Decide>, JsonRejection>,
 ) -> Result<Json<types::RequestView>, Error> {
-    let Json(body) = body.map_err(|error| Error::bad_request(error.body_text()))?;
+    let Json(body) = body.map_err(|error| Error::unreadable(&error.body_text()))?;
     let id = read_id(&id)?;
     let reason = body.reason.filter(|reason| !reason.trim().is_empty());
     let reason = reason.ok_or_else(|| Error::bad_request("a denial needs a reason"))?;

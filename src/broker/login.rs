@@ -106,6 +106,9 @@ impl Error {
             Self::Identity(error) if error.is_outage() => {
                 Some("try again in a minute; open sessions go on")
             }
+            Self::Identity(error) if error.is_fault() => Some(
+                "an administrator has to mend it, at the issuer or in `[[issuer]]`; `dbgate broker check` asks it again",
+            ),
             Self::Identity(oidc::error::Error::Token(
                 Token::Required { .. } | Token::Mapped { .. },
             )) => Some("the broker's configuration says in `[[issuer]]` which claims it needs"),

@@ -258,6 +258,10 @@ impl From<sign_in::Error> for Error {
                 Self::new(Kind::Unreachable, message)
                     .with_hint("the issuer has to answer before anybody can sign in")
             }
+            sign_in::Error::Issuer(error) if error.is_fault() => Self::new(Kind::Login, message)
+                .with_hint(
+                    "an administrator has to mend it, at the issuer or in the broker's `[[issuer]]`",
+                ),
             sign_in::Error::Issuer(_) => {
                 Self::new(Kind::Login, message).with_hint("run `dbgate login` again")
             }

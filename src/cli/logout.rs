@@ -22,6 +22,7 @@ pub(crate) struct Args {
 struct SignedOut {
     broker: Url,
     was_signed_in: bool,
+    sessions_ended: u64,
 }
 
 pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(), Error> {
@@ -40,44 +41,45 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
         }
         Err(error) => return Err(error.into()),
     };
-    match told {
-        Ok(()) => {}
-        Err(error) if error.kind == Kind::Login => {}
+    let sessions_ended = match told {
+        Ok(ended) => ended,
+        Err(error) if error.kind == Kind::Login => 0,
         Err(error) => {
             ui.warn("the sign-in is forgotten here, but the broker was not told")?;
             return Err(error);
         }
-    }
+    };
     let signed_out = SignedOut {
         broker: broker.address().url.clone(),
         was_signed_in,
+        sessions_ended,
     };
     if ui.is_json() {
         return ui.json("dbgate.logout/1", &signed_out);
     }
-    ui.status(if was_signed_in {
-        "Signed out."
-    } else {
-        "Nobody was signed in."
+    ui.status(&match (was_signed_in, sessions_ended) {
+        (false, 0) => "Nobody was signed in.".to_owned(),
+        (_, 0) => "Signed out.".to_owned(),
+        (_, 1) => "Signed out, and your open session was ended.".to_owned(),
+        (_, count) => format!("Signed out, and your {count} open sessions were ended."),
     })
 }
 
-/// Leaves with the token that is kept, good or not, so that neither the issuer nor a browser is needed for it.
+/// How many sessions ended with it. Leaves with the token that is kept, good or not, so that neither the issuer nor a browser is needed for it.
 async fn tell_broker(
     ui: &Ui,
     globals: &Globals,
     args: &Args,
     account: &Account,
-) -> Result<(), Error> {
+) -> Result<u64, Error> {
     let logout = types::Logout {
         keep_sessions: args.keep_sessions,
     };
     let broker = match (globals.id_token()?, account.kept().await) {
         (None, Ok(Some(token))) => Broker::new(globals.address()?)?.with_token(token),
-        (None, Ok(None)) => return Ok(()),
+        (None, Ok(None)) => return Ok(0),
         (None, Err(error)) => return Err(error.into()),
         (Some(_), _) => globals.broker(ui).await?,
     };
-    broker.logout(&logout).await?;
-    Ok(())
+    Ok(broker.logout(&logout).await?.sessions_ended)
 }

@@ -129,4 +129,19 @@ impl Error {
             _ => false,
         }
     }
+
+    /// Whether the issuer is at fault, or the configuration that names it: signing in again does not help.
+    #[must_use]
+    pub const fn is_fault(&self) -> bool {
+        match self {
+            Self::Nonsense { .. }
+            | Self::Endpoint { .. }
+            | Self::IssuerMismatch { .. }
+            | Self::Unsupported { .. }
+            | Self::NoIdToken => true,
+            // An access token that is not good for `userinfo` is the caller's own.
+            Self::Status { status, .. } => !matches!(*status, 401 | 403 | 500..),
+            _ => false,
+        }
+    }
 }

@@ -333,7 +333,9 @@ async fn keyring<T: Send + 'static>(
         work().map_err(|error| Error::Keyring {
             why: match (error, keyring::v1::Entry::store_status()) {
                 // The error itself says nothing; the reason is kept apart.
-                (keyring::v1::Error::NoDefaultStore, Err(cause)) => root(cause),
+                (keyring::v1::Error::NoDefaultStore, Err(cause)) => {
+                    format!("nothing here answers as one ({})", root(cause))
+                }
                 // Who does not sit there does not answer the question for its password.
                 (error @ keyring::v1::Error::NoStorageAccess(_), _) => {
                     format!("it is locked, or may not be used ({})", root(&error))

@@ -369,6 +369,14 @@ fn all(calls: &mut Calls, name: &str) {
     ] {
         assert!(calls.call(ada, "POST /v1/sessions", Some(wrong)).0 >= 400);
     }
+    let (status, told) = calls.call(ada, "POST /v1/sessions", Some(json!({"access": "read"})));
+    let message = told["message"].as_str().unwrap();
+    assert_eq!(status, 400, "{told}");
+    assert!(
+        message.starts_with("the request can't be read: missing field `database`"),
+        "{message}"
+    );
+    assert!(told["hint"].is_string(), "{told}");
     assert_eq!(
         calls.call(ann, "POST /v1/sessions", Some(ask.clone())).0,
         403

@@ -243,6 +243,7 @@ test('a logout ends the sessions of the login, however old its token, and keeps 
   const other = await openSession(elsewhere);
   const out = await dbgate.run(['logout'], { config_dir: config });
   assert.equal(out.code, 0, out.err);
+  assert.match(out.err, /your 2 open sessions were ended/);
   assert.deepEqual([await first(), await second()], [false, false]);
   assert.ok(await other() && await works(), 'other logins go on');
 });

@@ -194,3 +194,22 @@ async fn refusals_have_a_word_for_programs() {
     assert!(late.hint().is_some());
     assert_eq!(Error::Ended.code(), "login_needed");
 }
+
+#[tokio::test]
+async fn an_issuer_at_fault_is_not_laid_at_the_door_of_whoever_signs_in() {
+    let (fake, clock) = (Fake::start().await, StillClock::new());
+    let directory = tempfile::tempdir().unwrap();
+    fake.discovery(&json!({ "issuer": "https://another.example" }));
+    let logins = logins(&fake, &clock, directory.path());
+    let error = logins
+        .identify(&credentials(&fake, "ada", 0))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), "issuer_unavailable");
+    let hint = error.hint().unwrap_or_default();
+    assert!(
+        hint.contains("an administrator has to mend it"),
+        "{error}: {hint}"
+    );
+    assert!(matches!(&error, Error::Identity(cause) if cause.is_fault() && !cause.is_outage()));
+}
