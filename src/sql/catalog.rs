@@ -65,6 +65,9 @@ pub struct Relation {
     /// What the server holds rows against.
     #[serde(default)]
     pub constraints: Vec<Constraint>,
+    /// `pg_proc.oid` of the database's own functions that its defaults, checks, indexes, partition key and statistics call.
+    #[serde(default)]
+    pub calls: Vec<u32>,
     /// A digest of what those triggers and rules are and do.
     pub hooks: Option<String>,
     /// Children by inheritance or partitioning, direct ones.
@@ -98,6 +101,8 @@ pub enum ConstraintKind {
     Check,
     /// No two rows are equal in all of them; also by an index without a constraint.
     Unique,
+    /// The same, none is NULL, and it holds at every moment: the other columns depend on them.
+    Primary,
     /// No two rows are in certain relations to each other.
     Exclusion,
     /// They are stored in another relation.
@@ -193,6 +198,9 @@ pub struct Function {
     pub columns: Vec<(String, u32)>,
     /// Has settings of its own (`CREATE FUNCTION … SET search_path`).
     pub has_settings: bool,
+    /// What its last parameters are when they are left out, as SQL with commas between; `None` for the server's own.
+    #[serde(default)]
+    pub default_values: Option<String>,
 }
 
 /// A type.

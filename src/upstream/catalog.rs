@@ -72,6 +72,7 @@ async fn parts(client: &Client) -> Result<Parts, tokio_postgres::Error> {
     attach_columns(client, &mut parts.relations).await?;
     attach_triggers(client, &mut parts.relations).await?;
     attach_constraints(client, &mut parts.relations).await?;
+    attach_calls(client, &mut parts.relations).await?;
     for row in client.query(FUNCTIONS, &[]).await? {
         parts.functions.push(function(&row)?);
     }
@@ -152,6 +153,7 @@ async fn attach_constraints(
         let kind = match letter(row.try_get(1)?) {
             'c' => ConstraintKind::Check,
             'x' => ConstraintKind::Exclusion,
+            'p' => ConstraintKind::Primary,
             'f' => ConstraintKind::Foreign {
                 relation: row.try_get(3)?,
                 columns: row.try_get::<_, Option<_>>(4)?.unwrap_or_default(),
@@ -163,6 +165,19 @@ async fn attach_constraints(
         let columns = row.try_get::<_, Option<_>>(2)?.unwrap_or_default();
         if let Some(relation) = of_row(&row, relations)? {
             relation.constraints.push(Constraint { kind, columns });
+        }
+    }
+    Ok(())
+}
+
+async fn attach_calls(
+    client: &Client,
+    relations: &mut [Relation],
+) -> Result<(), tokio_postgres::Error> {
+    for row in client.query(CALLS, &[]).await? {
+        let function = row.try_get(1)?;
+        if let Some(relation) = of_row(&row, relations)? {
+            relation.calls.push(function);
         }
     }
     Ok(())
@@ -191,6 +206,7 @@ fn relation(row: &Row) -> Result<Relation, tokio_postgres::Error> {
         children: row.try_get(8)?,
         triggers: Vec::new(),
         constraints: Vec::new(),
+        calls: Vec::new(),
         hooks: row.try_get(9)?,
     })
 }
@@ -230,6 +246,7 @@ fn function(row: &Row) -> Result<Function, tokio_postgres::Error> {
         defaults: u16::try_from(defaults).unwrap_or(0),
         variadic: variadic != 0,
         has_settings: row.try_get(15)?,
+        default_values: row.try_get(19)?,
         argument_names,
         columns,
     })
@@ -303,11 +320,24 @@ const TRIGGERS: &str = "SELECT t.tgrelid, t.tgfoid, t.tgargs, t.tgtype FROM pg_c
 const CONSTRAINTS: &str = "SELECT k.conrelid, k.contype, k.conkey, k.confrelid, k.confkey,
  k.confdeltype IN ('c', 'n', 'd'), k.confupdtype IN ('c', 'n', 'd')
  FROM pg_catalog.pg_constraint k WHERE k.conrelid <> 0 AND k.contype IN ('c', 'x', 'f')
- UNION ALL SELECT i.indrelid, 'u', ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum > 0
+ UNION ALL SELECT i.indrelid,
+  CASE WHEN i.indisprimary AND i.indimmediate THEN 'p' ELSE 'u' END::\"char\", ARRAY(SELECT a.attnum FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indrelid AND a.attnum > 0
   AND (a.attnum = ANY (i.indkey::pg_catalog.int2[]) OR EXISTS (SELECT FROM pg_catalog.pg_depend d
    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = i.indexrelid
    AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid = i.indrelid AND d.refobjsubid = a.attnum))),
  0, NULL, false, false FROM pg_catalog.pg_index i WHERE i.indisunique AND i.indrelid >= 16384";
+
+// What expressions depend on that the server keeps and computes by itself; views and triggers are read as a whole.
+const CALLS: &str = "SELECT DISTINCT coalesce(f.adrelid, k.conrelid, i.indrelid, s.stxrelid, d.objid), coalesce(o.oprcode::pg_catalog.oid, d.refobjid)
+ FROM pg_catalog.pg_depend d
+ LEFT JOIN pg_catalog.pg_attrdef f ON d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND f.oid = d.objid
+ LEFT JOIN pg_catalog.pg_constraint k ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.oid = d.objid
+ LEFT JOIN pg_catalog.pg_index i ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND i.indexrelid = d.objid
+ LEFT JOIN pg_catalog.pg_statistic_ext s ON d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass AND s.oid = d.objid
+ LEFT JOIN pg_catalog.pg_operator o ON d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass AND o.oid = d.refobjid
+ WHERE d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass) AND d.refobjid >= 16384
+ AND d.classid IN ('pg_catalog.pg_attrdef'::pg_catalog.regclass, 'pg_catalog.pg_constraint'::pg_catalog.regclass,
+  'pg_catalog.pg_class'::pg_catalog.regclass, 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass) ORDER BY 1, 2";
 
 // Built in is what initdb made: its numbers are below 16384.
 const FUNCTIONS: &str = "SELECT p.oid, n.nspname::pg_catalog.text, p.proname::pg_catalog.text,
@@ -319,7 +349,8 @@ const FUNCTIONS: &str = "SELECT p.oid, n.nspname::pg_catalog.text, p.proname::pg
   AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass LIMIT 1) END,
  CASE WHEN p.oid < 16384 OR l.lanname IN ('internal', 'c') THEN NULL
   WHEN p.prosqlbody IS NOT NULL THEN pg_catalog.pg_get_functiondef(p.oid) ELSE p.prosrc END,
- p.pronargdefaults, p.provariadic, p.proconfig IS NOT NULL, p.proargnames, p.proargmodes, p.proallargtypes
+ p.pronargdefaults, p.provariadic, p.proconfig IS NOT NULL, p.proargnames, p.proargmodes, p.proallargtypes,
+ CASE WHEN p.oid >= 16384 THEN pg_catalog.pg_get_expr(p.proargdefaults, 0) END
  FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
  JOIN pg_catalog.pg_language l ON l.oid = p.prolang";
 

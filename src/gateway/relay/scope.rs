@@ -214,6 +214,7 @@ impl Row {
             definition: self.definition,
             parents: self.parents.unwrap_or_default(),
             children: Vec::new(),
+            calls: Vec::new(),
             row_security: self.row_security,
             has_rules: false,
             triggers: Vec::new(),

@@ -349,6 +349,7 @@ fn catalog() -> Catalog {
         constraints: Vec::new(),
         hooks: None,
         children: Default::default(),
+        calls: Default::default(),
     };
     Catalog::new(Parts {
         server_version: 150_018,

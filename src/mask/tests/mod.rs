@@ -64,6 +64,7 @@ fn catalog() -> Catalog {
         definition: None,
         parents: Vec::new(),
         children: Vec::new(),
+        calls: Vec::new(),
         row_security: false,
         has_rules: false,
         triggers: Vec::new(),

@@ -64,6 +64,7 @@ pub(super) fn catalog() -> Catalog {
             constraints: Vec::new(),
             hooks: None,
             children: Vec::new(),
+            calls: Vec::new(),
         });
     }
     parts.relations[5].parents = vec![parts.relations[4].oid];
@@ -112,6 +113,7 @@ fn function(oid: u32, schema: &str, name: &str, volatility: char) -> Function {
         argument_names: Vec::new(),
         columns: Vec::new(),
         has_settings: false,
+        default_values: None,
     }
 }
 

@@ -46,6 +46,8 @@ pub(in crate::sql) struct Analyzer<'a> {
     pub(in crate::sql) open: Vec<u32>,
     /// What SQL functions turned out to read.
     pub(in crate::sql) bodies: HashMap<u32, Rc<Value>>,
+    /// Aggregates so far for which the server sorts: `count(DISTINCT x)`, `array_agg(x ORDER BY y)`.
+    pub(in crate::sql) sorting: u32,
     depth: u32,
     steps: u32,
 }
@@ -116,6 +118,7 @@ impl<'a> Analyzer<'a> {
             relations: HashMap::new(),
             open: Vec::new(),
             bodies: HashMap::new(),
+            sorting: 0,
             depth: 0,
             steps: 0,
         }

@@ -18,6 +18,15 @@ const DELETE: i16 = 8;
 const UPDATE: i16 = 16;
 const TRUNCATE: i16 = 32;
 
+/// When expressions that belong to a relation are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::sql) enum Evaluated {
+    /// Rows are written, or all of them are looked at.
+    Always,
+    /// A query is planned: what cannot change is computed in advance.
+    Planning,
+}
+
 impl Analyzer<'_> {
     /// Notes what comes with the writes that were noted.
     pub(in crate::sql) fn follow_writes(&mut self, kind: Kind) {
@@ -34,13 +43,39 @@ impl Analyzer<'_> {
                     self.trigger(&relation, trigger);
                 }
             }
+            self.stored_code(&relation, Evaluated::Always);
         }
         let read = self.found.footprint.relations_read.iter();
         let relations = &self.catalog.relations;
-        let mut read = read.filter_map(|oid| relations.get(oid));
-        if read.any(|relation| relation.row_security) {
-            self.found.own_code = true;
+        let read: Vec<&Arc<Relation>> = read.filter_map(|oid| relations.get(oid)).collect();
+        for relation in read {
+            if relation.row_security {
+                self.found.own_code = true;
+            }
+            self.stored_code(relation, Evaluated::Planning);
         }
+    }
+
+    /// What the functions do that the expressions of a relation call: they may have another body by now, and find other tables.
+    pub(in crate::sql) fn stored_code(&mut self, relation: &Relation, when: Evaluated) {
+        for oid in &relation.calls {
+            let Some(function) = self.catalog.functions.get(oid) else {
+                self.opaque(format!("what an expression of {} calls", relation.name), -1);
+                return;
+            };
+            let runs = when == Evaluated::Always || function.volatility == 'i';
+            if runs && !self.is_vouched(function) {
+                self.found.own_code = true;
+                let mut open = BTreeSet::new();
+                self.mentioned(function, relation, &mut open);
+            }
+        }
+    }
+
+    /// Functions of the server and of known extensions only compute, or refuse a row; others may be named in the policy.
+    fn is_vouched(&self, function: &Function) -> bool {
+        known::function::verdict(function) == Verdict::Harmless
+            || self.scope.trusted.contains(&function.name)
     }
 
     /// What is done to rows, by the statement or inside of it.
@@ -106,10 +141,7 @@ impl Analyzer<'_> {
             self.compared(written.into_iter(), 1);
             return;
         }
-        // Those of the server and of known extensions only change the row, or refuse it.
-        if known::function::verdict(function) == Verdict::Harmless
-            || self.scope.trusted.contains(&function.name)
-        {
+        if self.is_vouched(function) {
             return;
         }
         self.found.own_code = true;
@@ -125,7 +157,7 @@ impl Analyzer<'_> {
         }
         let unclear = || {
             format!(
-                "what the function {}, run by a trigger, does",
+                "what the function {}, run by a trigger or an expression of a table, does",
                 function.name
             )
         };
@@ -209,7 +241,9 @@ impl Analyzer<'_> {
                         }
                     }
                     ConstraintKind::Check => {}
-                    ConstraintKind::Unique => self.compared(columns(), values),
+                    ConstraintKind::Unique | ConstraintKind::Primary => {
+                        self.compared(columns(), values);
+                    }
                     ConstraintKind::Exclusion => {
                         for column in columns() {
                             self.usage(&Origin::plain(column), How::Range, -1);
@@ -263,7 +297,10 @@ fn cascades<'r>(
                         && (*by_delete && events & DELETE != 0
                             || *by_update && events & UPDATE != 0)
                 }
-                ConstraintKind::Check | ConstraintKind::Unique | ConstraintKind::Exclusion => false,
+                ConstraintKind::Check
+                | ConstraintKind::Unique
+                | ConstraintKind::Primary
+                | ConstraintKind::Exclusion => false,
             });
         along.then_some((known.oid, UPDATE | DELETE))
     })

@@ -32,6 +32,12 @@ pub(in crate::sql) fn touches_everything(name: &ObjectName) -> bool {
 
 /// Columns of otherwise harmless system relations that show other sessions' statements or secrets.
 pub(in crate::sql) fn is_secret(name: &ObjectName, column: &str) -> bool {
+    if name.schema == "information_schema" {
+        return matches!(
+            (name.name.as_str(), column),
+            ("user_mapping_options", "option_value") | ("_pg_user_mappings", "umoptions")
+        );
+    }
     if name.schema != "pg_catalog" {
         return false;
     }

@@ -1,7 +1,10 @@
 //! A catalog from a page of text: `corpus/sql/catalog.txt`.
 
 use dbgate::model::name::ObjectName;
-use dbgate::sql::catalog::{Catalog, Column, Function, Parts, Relation, RelationKind, Type};
+use dbgate::sql::catalog::{
+    Catalog, Column, Constraint, ConstraintKind, Function, Operator, Parts, Relation, RelationKind,
+    Type,
+};
 
 const TYPES: [&str; 16] = [
     "bool",
@@ -47,6 +50,11 @@ pub(crate) fn read(text: &str) -> Catalog {
                 parts.functions.push(function);
             }
             "parent" => inherit(rest, &mut parts.relations),
+            "operator" => {
+                let operator = operator(rest, &parts);
+                parts.operators.push(operator);
+            }
+            "calls" | "key" | "defaults" => attach(kind, rest, body, &mut parts),
             _ => {
                 let relation = relation(kind, rest, body, &parts);
                 let mut row = scalar(relation.oid + 50_000, &relation.name.name);
@@ -103,7 +111,52 @@ fn relation(kind: &str, rest: &str, definition: Option<String>, parts: &Parts) -
         constraints: Vec::new(),
         hooks: None,
         children: Vec::new(),
+        calls: Vec::new(),
     }
+}
+
+/// `public.!!! public.f`
+fn operator(rest: &str, parts: &Parts) -> (String, Operator) {
+    let (operator, function) = rest.split_once(' ').unwrap();
+    let operator = full(operator);
+    let found = Operator {
+        schema: operator.schema,
+        left: 0,
+        right: 0,
+        function: function_oid(function, parts),
+    };
+    (operator.name, found)
+}
+
+/// What belongs to a relation or function that was made before.
+fn attach(kind: &str, rest: &str, body: Option<String>, parts: &mut Parts) {
+    let (of, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    if kind == "defaults" {
+        let oid = function_oid(of, parts);
+        let mut functions = parts.functions.iter_mut();
+        let function = functions.find(|function| function.oid == oid).unwrap();
+        function.defaults = 1;
+        function.default_values = body;
+        return;
+    }
+    let function = (kind == "calls").then(|| function_oid(rest, parts));
+    let mut relations = parts.relations.iter_mut();
+    let relation = relations.find(|known| known.name == full(of)).unwrap();
+    match function {
+        Some(function) => relation.calls.push(function),
+        None => relation.constraints.push(Constraint {
+            kind: ConstraintKind::Primary,
+            columns: vec![relation.column(rest).unwrap().number],
+        }),
+    }
+}
+
+fn function_oid(name: &str, parts: &Parts) -> u32 {
+    let mut functions = parts.functions.iter();
+    functions
+        .find(|known| known.name == full(name))
+        .unwrap()
+        .oid
 }
 
 fn function(kind: &str, rest: &str, body: Option<String>, parts: &Parts) -> Function {
@@ -134,6 +187,7 @@ fn function(kind: &str, rest: &str, body: Option<String>, parts: &Parts) -> Func
         argument_names: Vec::new(),
         columns: Vec::new(),
         has_settings: false,
+        default_values: None,
         name,
     }
 }

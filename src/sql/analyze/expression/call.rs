@@ -42,6 +42,9 @@ impl Analyzer<'_> {
             self.usage(&value.origin, How::Ordering, sort.location);
             ordered.push(value);
         }
+        if call.agg_distinct || !ordered.is_empty() {
+            self.sorting = self.sorting.saturating_add(1);
+        }
         self.predicate(call.agg_filter(), env)?;
         if let Some(window) = call.over() {
             self.window(window, env)?;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::sql::analyze::context::{Analyzer, Place};
+use crate::sql::analyze::context::{Analyzer, Place, effective_path};
 use crate::sql::analyze::expression::call::Call;
 use crate::sql::analyze::expression::value::Value;
 use crate::sql::analyze::query::names::Env;
@@ -70,6 +70,8 @@ impl Analyzer<'_> {
             return Ok(Value::unknown());
         }
         let mut nested = self.nested(Place::Body);
+        // Also below a view, whose own names are full, its names are looked up as the session has it.
+        nested.path = effective_path(self.scope);
         nested.open.push(function.oid);
         let env = Env {
             variables: function.argument_names.clone(),
@@ -78,11 +80,35 @@ impl Analyzer<'_> {
         for piece in parsed.pieces() {
             nested.body_statement(piece.node, &env)?;
         }
+        nested.default_values(function)?;
         self.rejoin(&nested);
         let value = self.absorb_body(nested);
         self.bodies.insert(function.oid, Rc::new(value.clone()));
         self.consume(&value, at);
         Ok(value)
+    }
+
+    /// What the body is handed when arguments are left out.
+    fn default_values(&mut self, function: &Function) -> Result<(), Error> {
+        let Some(text) = &function.default_values else {
+            return Ok(());
+        };
+        let Ok(parsed) = parse::parse(&format!("SELECT {text}")) else {
+            self.opaque("the defaults of a function", -1);
+            return Ok(());
+        };
+        let mut nested = self.definition();
+        let mut origin = Origin::Clean;
+        for piece in parsed.pieces() {
+            for field in nested.query(piece.node, &Env::default())? {
+                origin = origin.or(field.value.origin);
+            }
+        }
+        self.rejoin(&nested);
+        let value = self.absorb_body(nested);
+        self.consume(&value, -1);
+        self.read(&origin);
+        Ok(())
     }
 
     /// One statement of a body. The definition of a function with a standard body holds it in the tree.

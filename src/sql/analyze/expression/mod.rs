@@ -244,6 +244,9 @@ impl Analyzer<'_> {
         let subject = self.expression(case.arg(), env)?;
         self.consume(&subject, case.location);
         parts.push(subject);
+        if !matches!(case.arg(), Node::None) {
+            self.called_named(None, "=", case.location)?;
+        }
         for when in case.args() {
             let Node::CaseWhen(when) = when else {
                 self.opaque("this form of CASE", case.location);

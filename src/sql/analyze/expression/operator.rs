@@ -8,6 +8,7 @@ use crate::sql::analyze::expression::value::Value;
 use crate::sql::analyze::query::names::Env;
 use crate::sql::catalog::Operator;
 use crate::sql::error::Error;
+use crate::sql::known::function::{Verdict, verdict};
 use crate::sql::lineage::How;
 use crate::sql::parse::nodes::A_Expr_Kind as Kind;
 use crate::sql::parse::{List, Node, nodes};
@@ -123,6 +124,9 @@ impl Analyzer<'_> {
             self.opaque("this operator expression", expression.location);
             return Ok(Value::unknown());
         };
+        for name in ["<", "<=", ">", ">="] {
+            self.called_named(None, name, expression.location)?;
+        }
         for node in bounds {
             let value = self.expression(node, env)?;
             self.compare(Comparison::Order, left, &value, expression.location);
@@ -197,20 +201,32 @@ impl Analyzer<'_> {
     /// Notes the functions behind every operator that could be meant.
     pub(in crate::sql) fn called_operator(&mut self, name: &List, at: i32) -> Result<(), Error> {
         let texts: Vec<&str> = name.iter().filter_map(Node::as_str).collect();
-        let Some((schema, name)) = qualified(&texts) else {
-            return Ok(());
-        };
+        match qualified(&texts) {
+            Some((schema, name)) => self.called_named(schema, name, at),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for one that the syntax implies: `CASE x WHEN`, `USING`, `IN (SELECT …)`, `BETWEEN`.
+    pub(in crate::sql) fn called_named(
+        &mut self,
+        schema: Option<&str>,
+        name: &str,
+        at: i32,
+    ) -> Result<(), Error> {
         let catalog = self.catalog;
         let functions: Vec<u32> = self
             .operators(schema, name)
             .map(|operator| operator.function)
             .collect();
         for function in functions {
-            // Those of the server itself only compute.
             let Some(function) = catalog.functions.get(&function) else {
                 continue;
             };
-            if function.origin.as_deref() != Some("pg_catalog") {
+            // Those behind the server's own operators only compute. But any of its functions can be put behind a new one.
+            let computes = function.origin.as_deref() == Some("pg_catalog")
+                && verdict(function) == Verdict::Harmless;
+            if !computes {
                 self.verify(function, at)?;
             }
         }

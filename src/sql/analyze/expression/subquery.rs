@@ -63,7 +63,11 @@ impl Analyzer<'_> {
         fields: Vec<Field>,
     ) -> Result<Value, Error> {
         let at = link.location;
-        self.called_operator(link.oper_name(), at)?;
+        if link.oper_name().is_empty() {
+            self.called_named(None, "=", at)?;
+        } else {
+            self.called_operator(link.oper_name(), at)?;
+        }
         let right = match row_fields(left) {
             Some(_) => Value::of_row(Rc::new(fields), 0),
             None => single(fields),

@@ -85,6 +85,7 @@ impl Analyzer<'_> {
         let mut items = if shared.is_empty() {
             both
         } else {
+            self.called_named(None, "=", -1)?;
             self.merged(join, &shared, (&left, &right))
         };
         let inside = Env {

@@ -324,7 +324,7 @@ impl Analyzer<'_> {
     }
 
     /// An analysis of a definition as the server prints it: all names in it are full, or built in.
-    fn definition(&self) -> Self {
+    pub(in crate::sql) fn definition(&self) -> Self {
         let mut nested = self.nested(Place::Definition);
         nested.path = vec!["pg_catalog".to_owned()];
         nested

@@ -2,6 +2,7 @@
 
 use crate::sql::analyze::context::{Analyzer, Place};
 use crate::sql::analyze::expression::value::{Field, Supply, Value};
+use crate::sql::analyze::query::group::single_name;
 use crate::sql::analyze::query::names::Env;
 use crate::sql::error::Error;
 use crate::sql::footprint::Hazard;
@@ -66,6 +67,7 @@ impl Analyzer<'_> {
     ) -> Result<Vec<Field>, Error> {
         self.bring_in(select.from_clause(), env)?;
         self.predicate(select.where_clause(), env)?;
+        let sorting = self.sorting;
         let fields = if self.place == Place::Definition {
             self.quietly(|this| this.targets(select.target_list().iter(), env))?
         } else {
@@ -83,6 +85,9 @@ impl Analyzer<'_> {
         self.distinct(select, &fields, env)?;
         for sort in select.sort_clause() {
             self.order_by(sort.node(), &fields, env, How::Ordering)?;
+        }
+        if self.sorting != sorting {
+            self.sorted_groups(select, &fields, env)?;
         }
         Ok(fields)
     }
@@ -102,39 +107,6 @@ impl Analyzer<'_> {
                 self.order_by(expression, fields, env, How::Ordering)?;
             }
         }
-        Ok(())
-    }
-
-    fn group_by(&mut self, node: Node<'_>, fields: &[Field], env: &Env<'_>) -> Result<(), Error> {
-        match node {
-            Node::GroupingSet(set) => {
-                for inner in set.content() {
-                    self.deeper(|this| this.group_by(inner, fields, env))?;
-                }
-                return Ok(());
-            }
-            Node::NodeList(list) => {
-                for inner in list {
-                    self.deeper(|this| this.group_by(inner, fields, env))?;
-                }
-                return Ok(());
-            }
-            _ => {}
-        }
-        if let Some(field) = numbered(node, fields) {
-            self.group(&field.value, -1);
-            return Ok(());
-        }
-        // A name is a column of FROM first, then an output.
-        if let Some(name) = single_name(node)
-            && !self.is_visible(name, env)
-            && let Some(field) = fields.iter().find(|field| field.name == name)
-        {
-            self.group(&field.value, -1);
-            return Ok(());
-        }
-        let value = self.expression(node, env)?;
-        self.group(&value, -1);
         Ok(())
     }
 
@@ -176,35 +148,8 @@ impl Analyzer<'_> {
         Ok(())
     }
 
-    fn order(&mut self, value: &Value, how: How) {
+    pub(in crate::sql) fn order(&mut self, value: &Value, how: How) {
         self.usage(&value.origin, how, -1);
-    }
-
-    /// Notes that equal values are put together. Of a column that is stored and supplied at once
-    /// (`… UNION ALL SELECT 'x'`), the size of a group tells which of the supplied values are stored.
-    pub(in crate::sql) fn group(&mut self, value: &Value, location: i32) {
-        match &value.origin {
-            Origin::Plain(columns) => {
-                let mut supplied = columns
-                    .iter()
-                    .map(|column| self.is_supplied(column.relation));
-                let first = supplied.next().unwrap_or(false);
-                let mixed = value.supply == Supply::Rows || supplied.any(|other| other != first);
-                let how = if value.odd {
-                    How::Pattern
-                } else if mixed {
-                    How::SuppliedJoin
-                } else {
-                    How::Grouping
-                };
-                self.usage(&value.origin, how, location);
-            }
-            _ if value.test => {}
-            _ => {
-                self.usage(&value.origin, How::Grouping, location);
-                self.consume(value, location);
-            }
-        }
     }
 
     /// A named or given window.
@@ -340,7 +285,7 @@ impl Analyzer<'_> {
         self.compare_equal(&one, &other, -1);
     }
 
-    fn is_visible(&self, name: &str, env: &Env<'_>) -> bool {
+    pub(in crate::sql) fn is_visible(&self, name: &str, env: &Env<'_>) -> bool {
         env.items
             .iter()
             .any(|item| item.unqualified && item.fields.iter().any(|field| field.name == name))
@@ -348,7 +293,7 @@ impl Analyzer<'_> {
 }
 
 /// The output that a plain number in `ORDER BY` or `GROUP BY` means.
-fn numbered<'f>(node: Node<'_>, fields: &'f [Field]) -> Option<&'f Field> {
+pub(in crate::sql) fn numbered<'f>(node: Node<'_>, fields: &'f [Field]) -> Option<&'f Field> {
     let Node::A_Const(constant) = node else {
         return None;
     };
@@ -356,16 +301,4 @@ fn numbered<'f>(node: Node<'_>, fields: &'f [Field]) -> Option<&'f Field> {
         ConstValue::Integer(number) => fields.get(usize::try_from(number).ok()?.checked_sub(1)?),
         _ => None,
     }
-}
-
-/// An unqualified name.
-fn single_name(node: Node<'_>) -> Option<&str> {
-    let Node::ColumnRef(column) = node else {
-        return None;
-    };
-    let fields = column.fields();
-    if fields.len() != 1 {
-        return None;
-    }
-    fields.first()?.as_str()
 }

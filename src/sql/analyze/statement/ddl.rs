@@ -4,14 +4,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::model::name::ObjectName;
-use crate::sql::analyze::context::Analyzer;
-use crate::sql::analyze::expression::value::Field;
+use crate::sql::analyze::context::{Analyzer, FIRST_NORMAL};
+use crate::sql::analyze::expression::value::{Field, Value};
+use crate::sql::analyze::hook::Evaluated;
 use crate::sql::analyze::query::from::rename_fields;
 use crate::sql::analyze::query::names::Env;
 use crate::sql::analyze::statement::Outcome;
 use crate::sql::analyze::statement::dml::all_columns;
 use crate::sql::analyze::statement::temporary::{is_temporary, result_columns};
-use crate::sql::catalog::{Relation, RelationKind};
+use crate::sql::catalog::{Column, Relation, RelationKind};
 use crate::sql::error::Error;
 use crate::sql::footprint::{Effect, Hazard, Kind};
 use crate::sql::lineage::{How, Origin, Sink};
@@ -90,15 +91,19 @@ impl Analyzer<'_> {
             }
         }
         let columns = self.defined_columns(create.table_elts());
-        let fields = columns
-            .iter()
-            .map(|column| {
-                let value =
-                    crate::sql::analyze::expression::value::Value::supplied(column.type_oid);
-                Field::new(column.name.clone(), value)
-            })
-            .collect();
-        self.column_expressions(create.table_elts(), fields)?;
+        let mut fields = own(&columns);
+        for parent in create.inh_relations() {
+            if let Node::RangeVar(parent) = parent
+                && let Some(parent) = self.resolve(parent)
+            {
+                fields.extend(own(&parent.columns));
+            }
+        }
+        if let Some(name) = create.of_typename() {
+            let row = self.type_oid(name).unwrap_or(0);
+            fields.extend(self.composite_fields(row).unwrap_or_default());
+        }
+        self.column_expressions(create, fields)?;
         let inherits = !create.inh_relations().is_empty() || create.of_typename().is_some();
         let effect = if is_temporary(range) {
             if inherits {
@@ -114,11 +119,19 @@ impl Analyzer<'_> {
     }
 
     /// Defaults, checks and generation expressions: what they read goes into the new table.
-    fn column_expressions(&mut self, elements: &List, fields: Vec<Field>) -> Result<(), Error> {
+    fn column_expressions(
+        &mut self,
+        create: &nodes::CreateStmt,
+        fields: Vec<Field>,
+    ) -> Result<(), Error> {
         let item = crate::sql::analyze::query::names::Item::derived(String::new(), fields);
         let mut env = Env::default();
         env.items.push(Rc::new(item));
-        for element in elements {
+        self.partition_bound(create.partbound())?;
+        for part in create.partspec().iter().flat_map(|spec| spec.part_params()) {
+            self.stored_expression(part.expr(), &env)?;
+        }
+        for element in create.table_elts() {
             match element {
                 Node::ColumnDef(column) => self.column_expression(column, &env)?,
                 Node::Constraint(constraint) => self.constraint(constraint, &env)?,
@@ -138,8 +151,36 @@ impl Analyzer<'_> {
         Ok(())
     }
 
+    /// The bounds of a partition are computed when it is made, and can be read in the catalog.
+    fn partition_bound(&mut self, bound: Option<&nodes::PartitionBoundSpec>) -> Result<(), Error> {
+        let Some(bound) = bound else { return Ok(()) };
+        let env = Env {
+            variables: vec!["minvalue".to_owned(), "maxvalue".to_owned()],
+            ..Env::default()
+        };
+        for list in [bound.listdatums(), bound.lowerdatums(), bound.upperdatums()] {
+            for node in list {
+                self.stored_expression(node, &env)?;
+            }
+        }
+        Ok(())
+    }
+
     fn constraint(&mut self, constraint: &nodes::Constraint, env: &Env<'_>) -> Result<(), Error> {
         self.stored_expression(constraint.raw_expr(), env)?;
+        self.stored_expression(constraint.where_clause(), env)?;
+        // `EXCLUDE (f(a) WITH =)`: pairs of an element and its operator.
+        for pair in constraint.exclusions() {
+            let Some(pair) = pair.as_node_list() else {
+                continue;
+            };
+            if let Some(Node::IndexElem(element)) = pair.get(0) {
+                self.stored_expression(element.expr(), env)?;
+            }
+            if let Some(Node::NodeList(name)) = pair.get(1) {
+                self.called_operator(name, constraint.location)?;
+            }
+        }
         if let Some(referenced) = constraint.pktable()
             && let Some(relation) = self.resolve(referenced)
         {
@@ -236,7 +277,7 @@ impl Analyzer<'_> {
                 if let Some(range) = partition.name() {
                     self.changed_relation(range);
                 }
-                Ok(())
+                self.partition_bound(partition.bound())
             }
             Node::RangeVar(range) => {
                 self.changed_relation(range);
@@ -260,6 +301,10 @@ impl Analyzer<'_> {
             return None;
         };
         self.define(what(relation.kind), relation.name.clone());
+        if relation.oid < FIRST_NORMAL {
+            self.hazard(Hazard::SystemChange);
+        }
+        self.stored_code(&relation, Evaluated::Always);
         self.all_indirect(&relation, range.location);
         Some(relation)
     }
@@ -370,4 +415,10 @@ pub(in crate::sql) const fn object_kind(kind: ObjectType::Type) -> &'static str 
         ObjectType::OBJECT_DATABASE => "database",
         _ => "object",
     }
+}
+
+/// Columns whose values are the new table's own.
+fn own(columns: &[Column]) -> Vec<Field> {
+    let field = |column: &Column| Field::new(column.name.clone(), Value::supplied(column.type_oid));
+    columns.iter().map(field).collect()
 }

@@ -34,7 +34,7 @@ impl Analyzer<'_> {
             self.query_or_nothing(insert.select_stmt(), &env)?;
             return self.returning(insert.returning_clause(), &env);
         };
-        let columns = self.insert_columns(insert, &target.relation);
+        let columns = self.insert_columns(insert, &target.relation, &env)?;
         self.insert_rows(insert, &columns, &env)?;
         let rows = match insert.select_stmt() {
             Node::SelectStmt(select) => u32::try_from(select.values_lists().len()).unwrap_or(1),
@@ -50,18 +50,23 @@ impl Analyzer<'_> {
     }
 
     /// The columns that an `INSERT` names, or all.
-    fn insert_columns(&mut self, insert: &nodes::InsertStmt, relation: &Relation) -> Vec<ColumnId> {
+    fn insert_columns(
+        &mut self,
+        insert: &nodes::InsertStmt,
+        relation: &Relation,
+        env: &Env<'_>,
+    ) -> Result<Vec<ColumnId>, Error> {
         let mut columns = Vec::new();
         for target in insert.cols() {
             let Node::ResTarget(target) = target else {
                 continue;
             };
-            columns.extend(self.target_column(relation, target));
+            columns.extend(self.target_column(relation, target, env)?);
         }
         if insert.cols().is_empty() {
             columns.extend(all_columns(relation));
         }
-        columns
+        Ok(columns)
     }
 
     fn insert_rows(
@@ -245,7 +250,8 @@ impl Analyzer<'_> {
                 CmdType::CMD_INSERT => {
                     let mut columns = Vec::new();
                     for target_column in list() {
-                        columns.extend(self.target_column(&target.relation, target_column));
+                        let column = self.target_column(&target.relation, target_column, &env)?;
+                        columns.extend(column);
                     }
                     if columns.is_empty() {
                         columns.extend(all_columns(&target.relation));
@@ -312,12 +318,13 @@ impl Analyzer<'_> {
         self.read_relation(relation.oid);
     }
 
-    /// The column that an assignment names.
+    /// The column that an assignment names. What stands in its subscripts (`tags[…]`) goes into it.
     fn target_column(
         &mut self,
         relation: &Relation,
         target: &nodes::ResTarget,
-    ) -> Option<ColumnId> {
+        env: &Env<'_>,
+    ) -> Result<Option<ColumnId>, Error> {
         let name = target.name().unwrap_or_default();
         let Some(column) = relation.column(name) else {
             self.failure(
@@ -328,9 +335,18 @@ impl Analyzer<'_> {
                 ),
                 target.location,
             );
-            return None;
+            return Ok(None);
         };
-        Some(column_id(relation.oid, column.number))
+        let column = column_id(relation.oid, column.number);
+        for step in target.indirection() {
+            if let Node::A_Indices(indices) = step {
+                for node in [indices.lidx(), indices.uidx()] {
+                    let value = self.consume_expression(node, env)?;
+                    self.flow(&value.origin, Sink::Column(column), -1);
+                }
+            }
+        }
+        Ok(Some(column))
     }
 
     /// `SET a = …, (b, c) = …`
@@ -341,19 +357,13 @@ impl Analyzer<'_> {
         env: &Env<'_>,
     ) -> Result<(), Error> {
         for target in list {
-            let column = self.target_column(relation, target);
+            let column = self.target_column(relation, target, env)?;
             let (node, value) = match target.val() {
                 Node::MultiAssignRef(part) => {
                     (Node::MultiAssignRef(part), self.one_of_many(part, env)?)
                 }
                 node => (node, self.expression(node, env)?),
             };
-            for step in target.indirection() {
-                if let Node::A_Indices(indices) = step {
-                    self.consume_expression(indices.lidx(), env)?;
-                    self.consume_expression(indices.uidx(), env)?;
-                }
-            }
             if let Some(column) = column {
                 self.assigned(column, &value, node);
                 let behind = self.behind(column);

@@ -12,6 +12,7 @@ use crate::sql::analyze::statement::temporary::is_temporary;
 use crate::sql::catalog::RelationKind;
 use crate::sql::error::Error;
 use crate::sql::footprint::{Effect, Hazard, Kind};
+use crate::sql::known::function::{Verdict, verdict};
 use crate::sql::lineage::{How, Origin};
 use crate::sql::parse::{List, Node, nodes};
 
@@ -23,16 +24,14 @@ impl Analyzer<'_> {
         match node {
             Node::IndexStmt(index) => self.create_index(index)?,
             Node::CreateStatsStmt(statistics) => {
-                for range in statistics.relations() {
-                    self.changed_relation(range);
-                }
+                self.create_statistics(statistics)?;
             }
-            Node::CreateFunctionStmt(function) => self.create_function(function),
+            Node::CreateFunctionStmt(function) => self.create_function(function)?,
             Node::CreateSeqStmt(sequence) => return Ok(Some(self.create_sequence(sequence))),
             Node::CreateSchemaStmt(schema) => return self.create_schema(schema).map(Some),
             Node::CreateDomainStmt(domain) => {
                 for constraint in domain.constraints() {
-                    self.stored_expression(constraint.raw_expr(), &domain_env())?;
+                    self.of_values(constraint.raw_expr())?;
                 }
                 let name = self.listed_name(domain.domainname().iter().map(Node::String));
                 self.define("domain", name);
@@ -65,6 +64,9 @@ impl Analyzer<'_> {
                 let changed = |option: &&nodes::DefElem| option.defname() == Some("security");
                 if function.actions().iter().any(|option| changed(&option)) {
                     self.hazard(Hazard::RoleChange);
+                }
+                if let Some(object) = function.func() {
+                    self.changed_functions(Node::ObjectWithArgs(object), ObjectName::clone);
                 }
                 return Ok(Some(alter));
             }
@@ -117,6 +119,8 @@ impl Analyzer<'_> {
                 if rename.rename_type == nodes::ObjectType::OBJECT_SCHEMA {
                     self.renamed_schema(rename.subname().unwrap_or_default());
                 }
+                let new = rename.newname().unwrap_or_default();
+                self.changed_functions(rename.object(), |old| ObjectName::new(&*old.schema, new));
                 if let Some(range) = rename.relation()
                     && let Some(relation) = self.changed_relation(range)
                     && relation.name.schema == "pg_temp"
@@ -125,6 +129,8 @@ impl Analyzer<'_> {
                 }
             }
             Node::AlterObjectSchemaStmt(alter) => {
+                let new = alter.newschema().unwrap_or_default();
+                self.changed_functions(alter.object(), |old| ObjectName::new(new, &*old.name));
                 if let Some(range) = alter.relation() {
                     self.changed_relation(range);
                 }
@@ -136,9 +142,11 @@ impl Analyzer<'_> {
                 }
             }
             Node::AlterDomainStmt(alter) => {
-                if let Node::Constraint(constraint) = alter.def() {
-                    self.stored_expression(constraint.raw_expr(), &domain_env())?;
-                }
+                let stored = match alter.def() {
+                    Node::Constraint(constraint) => constraint.raw_expr(),
+                    default => default,
+                };
+                self.of_values(stored)?;
                 let name = self.listed_name(alter.type_name());
                 self.of_domain(alter.type_name());
                 self.define("domain", name);
@@ -146,6 +154,61 @@ impl Analyzer<'_> {
             _ => return Ok(None),
         }
         Ok(Some(Outcome::new(Kind::Alter, Effect::Catalog)))
+    }
+
+    /// A condition or default of a domain. It is computed wherever a value becomes one of the domain's, so what it calls must stay
+    /// what it is.
+    fn of_values(&mut self, node: Node<'_>) -> Result<(), Error> {
+        self.stored_expression(node, &domain_env())?;
+        let catalog = self.catalog;
+        let mut called = self.found.footprint.calls.iter();
+        let own = called.any(|oid| {
+            let function = catalog.functions.get(oid);
+            function.is_none_or(|function| {
+                verdict(function) != Verdict::Harmless
+                    && !self.scope.trusted.contains(&function.name)
+            })
+        });
+        if own {
+            self.opaque("a domain that calls functions of this database", -1);
+        }
+        Ok(())
+    }
+
+    /// Functions of the server, of extensions and of the policy's trust are taken for what their names say.
+    fn changed_function(&mut self, name: &ObjectName, new: &ObjectName) {
+        let catalog = self.catalog;
+        let mut known = catalog.function_names.get(name).into_iter().flatten();
+        if known.any(|oid| {
+            let function = catalog.functions.get(oid);
+            function.is_some_and(|function| function.origin.is_some())
+        }) {
+            self.hazard(Hazard::SystemChange);
+        }
+        if self.scope.trusted.contains(name) || self.scope.trusted.contains(new) {
+            self.opaque("changes of a function that the policy trusts", -1);
+        }
+    }
+
+    /// The name of a function that is changed: unqualified it may be any in the path.
+    fn changed_functions(&mut self, object: Node<'_>, new: impl Fn(&ObjectName) -> ObjectName) {
+        let Node::ObjectWithArgs(object) = object else {
+            return;
+        };
+        let parts: Vec<&str> = object.objname().iter().filter_map(Node::as_str).collect();
+        let names: Vec<ObjectName> = match parts.as_slice() {
+            [.., schema, name] => vec![ObjectName::new(*schema, *name)],
+            [name] => {
+                let path = self.path.iter();
+                path.map(|schema| ObjectName::new(schema, *name)).collect()
+            }
+            [] => Vec::new(),
+        };
+        for name in names {
+            if self.catalog.function_names.contains_key(&name) {
+                self.changed_function(&name, &new(&name));
+            }
+        }
     }
 
     /// Each column of a domain is looked at when the domain gets another condition.
@@ -218,7 +281,26 @@ impl Analyzer<'_> {
         Ok(())
     }
 
-    fn create_function(&mut self, function: &nodes::CreateFunctionStmt) {
+    fn create_statistics(&mut self, statistics: &nodes::CreateStatsStmt) -> Result<(), Error> {
+        let mut env = Env::default();
+        for range in statistics.relations() {
+            if let Some(relation) = self.changed_relation(range) {
+                env.items.push(Rc::new(self.stored_item(&relation)?));
+            }
+        }
+        for element in statistics.exprs() {
+            if let Node::StatsElem(element) = element {
+                self.consume_expression(element.expr(), &env)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn create_function(&mut self, function: &nodes::CreateFunctionStmt) -> Result<(), Error> {
+        // A default is computed at each call that leaves the argument out, and handed to the body.
+        for parameter in function.parameters() {
+            self.stored_expression(parameter.defexpr(), &Env::default())?;
+        }
         for option in function.options() {
             if option.defname() == Some("language") {
                 let language = literal(option.arg())
@@ -235,7 +317,13 @@ impl Analyzer<'_> {
         if name.schema == "pg_temp" {
             self.opaque("functions of the temporary schema", -1);
         }
+        if function.replace {
+            self.changed_function(&name, &name);
+        } else if self.scope.trusted.contains(&name) {
+            self.opaque("a function of a name that the policy trusts", -1);
+        }
         self.define("function", name);
+        Ok(())
     }
 
     fn create_sequence(&mut self, sequence: &nodes::CreateSeqStmt) -> Outcome {

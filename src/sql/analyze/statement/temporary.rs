@@ -74,6 +74,7 @@ impl Analyzer<'_> {
             constraints: Vec::new(),
             hooks: None,
             children: Vec::new(),
+            calls: Vec::new(),
         };
         // IF NOT EXISTS keeps the one that is there.
         let entry = after.0.entry(name.to_owned());

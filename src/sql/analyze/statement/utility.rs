@@ -6,6 +6,7 @@ use crate::model::name::ObjectName;
 use crate::sql::analyze::context::Analyzer;
 use crate::sql::analyze::expression::call::{Call, function_name};
 use crate::sql::analyze::expression::value::Field;
+use crate::sql::analyze::hook::Evaluated;
 use crate::sql::analyze::query::names::Env;
 use crate::sql::analyze::statement::Outcome;
 use crate::sql::error::Error;
@@ -104,6 +105,7 @@ impl Analyzer<'_> {
         for range in ranges {
             if let Some(relation) = self.resolve(range) {
                 self.read_relation(relation.oid);
+                self.stored_code(&relation, Evaluated::Always);
                 // Rows lie, and come, in the order of the index from then on.
                 if matches!(node, Node::ClusterStmt(_)) {
                     self.all_indirect(&relation, range.location);
