@@ -20,6 +20,7 @@ pub struct Caps {
     pub idle_in_transaction: Duration,
     /// Doing nothing outside one.
     pub idle: Duration,
+    policy: Option<Duration>,
 }
 
 /// How long a session may wait for a lock when nobody says less.
@@ -41,7 +42,21 @@ impl Caps {
             lock: LOCK.min(left),
             idle_in_transaction: IDLE_IN_TRANSACTION.min(left.saturating_add(GRACE)),
             idle: left.saturating_add(GRACE),
+            policy: statement,
         }
+    }
+
+    /// Those of the same connection now that its session has so much time left.
+    #[must_use]
+    pub fn renewed(&self, left: Duration) -> Self {
+        Self::new(left, self.policy)
+    }
+
+    /// Whether a value, as PostgreSQL shows it, is a cap of theirs.
+    #[must_use]
+    pub fn has_set(&self, name: &str, value: &str) -> bool {
+        let set = self.of(name).map(milliseconds);
+        set.is_some_and(|set| parse(&set) == parse(value))
     }
 
     /// The cap of a setting that is a time limit of ours.

@@ -177,7 +177,7 @@ impl Session {
         decided.or_else(|| self.left().is_zero().then_some(CloseReason::Expired))
     }
 
-    /// Tells when it is over.
+    /// Tells when it is over, and when its end is another than before.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Option<CloseReason>> {
         self.ended.subscribe()
@@ -229,6 +229,8 @@ impl Session {
     pub(super) fn set_end(&self, at: Timestamp) {
         let end = End::new(at, &*self.clock);
         *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
+        // Who watches looks again, and finds it as open as before.
+        self.ended.send_modify(|_| {});
     }
 
     /// Whether its lease is meant to be able to log in at this moment.

@@ -1,22 +1,61 @@
-//! Time limits that a client has loosened become the session's again, and the client is told.
+//! Time limits that a client has loosened become the session's again, and the client is told; those of a session that was renewed
+//! become longer.
 //!
 //! A statement can change them in more ways than its text shows (`set_config`, functions), so the upstream is asked before the next
 //! one. What runs meanwhile is ended by the gateway's own timer.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::broker::limit::{self, Looser};
+use crate::broker::limit::{self, Caps, Looser};
+use crate::gateway::relay::verdict::Stop;
 use crate::gateway::relay::{End, Relay};
 use crate::gateway::reply;
+use crate::gateway::session;
+use crate::model::time::Timestamp;
 use crate::policy::Permit;
 use crate::sql::footprint::Effect;
 use crate::wire::backend::TransactionStatus;
 
+/// The time limits of a connection.
+#[derive(Debug)]
+pub(super) struct Limits {
+    /// Those it began with: `RESET ALL` leads back to them.
+    began: Caps,
+    /// Those it has now, which it may tighten.
+    caps: Caps,
+    /// The end of the session that they go by.
+    ends: Timestamp,
+    told: Told,
+}
+
 /// Whether the client knows of a limit that it has loosened in vain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+enum Told {
     Yes,
     No,
+}
+
+impl Limits {
+    /// Those of a connection that begins.
+    pub(super) const fn new(caps: Caps, ends: Timestamp) -> Self {
+        Self {
+            began: caps,
+            caps,
+            ends,
+            told: Told::No,
+        }
+    }
+
+    /// What a limit has to become, and whether the client is told.
+    fn mend(&self, name: &str, value: &str) -> Option<(String, Option<Looser>)> {
+        if let Some(looser) = limit::looser(name, value, &self.caps) {
+            return Some((looser.limit.clone(), Some(looser)));
+        }
+        // Nobody has chosen it: it is what the session had left once.
+        let cap = self.caps.of(name)?;
+        let outgrown = self.began.has_set(name, value) && self.began.of(name) < Some(cap);
+        outgrown.then(|| (limit::milliseconds(cap), None))
+    }
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
@@ -26,28 +65,43 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             return;
         };
         let value = value.as_deref().unwrap_or_default();
-        if let Some(looser) = limit::looser(name, value, &self.caps) {
+        if let Some(looser) = limit::looser(name, value, &self.limits.caps) {
             self.notice(&looser);
-            self.told = Told::Yes;
+            self.limits.told = Told::Yes;
+        }
+    }
+
+    /// A session that was renewed gives its connections more time, also those that do nothing.
+    pub(super) async fn follow_end(&mut self) -> Result<(), End> {
+        let ends = self.attachment.session.ends();
+        let rests = self.session.is_idle() && self.session.status() != TransactionStatus::Failed;
+        if ends == self.limits.ends || !rests {
+            return Ok(());
+        }
+        self.limits.ends = ends;
+        self.limits.caps = self.limits.caps.renewed(self.attachment.session.left());
+        match self.look().await {
+            Ok(()) => Ok(()),
+            Err(Stop::End(end)) => Err(end),
+            Err(Stop::Told(_) | Stop::Unrecorded) => Err(session::Error::OutOfOrder.into()),
         }
     }
 
     /// Takes back what is looser than the session's limits. The upstream owes nothing, and its transaction has not failed.
     pub(super) async fn tighten(&mut self, limits: &[(&str, String)]) -> Result<(), End> {
-        let told = std::mem::replace(&mut self.told, Told::No);
-        let loose = limits.iter().filter_map(|(name, value)| {
-            let looser = limit::looser(name, value, &self.caps)?;
-            Some((*name, looser))
+        let told = std::mem::replace(&mut self.limits.told, Told::No);
+        let changes = limits.iter().filter_map(|(name, value)| {
+            let (limit, looser) = self.limits.mend(name, value)?;
+            Some((*name, limit, looser))
         });
-        let loose: Vec<(&str, Looser)> = loose.collect();
-        if loose.is_empty() {
+        let changes: Vec<(&str, String, Option<Looser>)> = changes.collect();
+        if changes.is_empty() {
             return Ok(());
         }
         // In a transaction it ends with the transaction: what holds behind that is looked at again then.
         let inside =
             self.session.is_in_pipeline() || self.session.status() == TransactionStatus::Open;
-        let calls = loose.iter().map(|(name, looser)| {
-            let limit = &looser.limit;
+        let calls = changes.iter().map(|(name, limit, _)| {
             format!("pg_catalog.set_config('{name}', '{limit}', {inside})")
         });
         let sql = format!("SELECT {}", calls.collect::<Vec<_>>().join(", "));
@@ -56,7 +110,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             self.session.state_mut().limited();
         }
         if told == Told::No {
-            for (_, looser) in &loose {
+            for looser in changes.iter().filter_map(|(_, _, looser)| looser.as_ref()) {
                 self.notice(looser);
             }
         }

@@ -69,9 +69,7 @@ pub(super) struct Relay<C> {
     notes: outcome::Notes,
     /// Since when the client has been gone that said good-bye while something was under way.
     parted: Option<Duration>,
-    /// The time limits the connection began with, which it may tighten.
-    caps: Caps,
-    told: limit::Told,
+    limits: limit::Limits,
 }
 
 /// Whom to cancel.
@@ -154,6 +152,7 @@ impl From<session::Error> for End {
 impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     pub(super) fn new(parts: Parts<C>) -> Self {
         let session = &parts.attachment.session;
+        let ends = session.ends();
         let mut deframer = Deframer::backend();
         deframer.authenticated();
         Self {
@@ -187,8 +186,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             statements: 0,
             notes: outcome::Notes::default(),
             parted: None,
-            caps: parts.caps,
-            told: limit::Told::No,
+            limits: limit::Limits::new(parts.caps, ends),
         }
     }
 
@@ -210,6 +208,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         self.session.tick(self.gateway.clock.monotonic());
         let heard = self.take_upstream()?;
         self.catch_up().await;
+        self.follow_end().await?;
         let moved = heard | self.take_client().await?;
         self.post();
         if self.session.next() == Next::Close {

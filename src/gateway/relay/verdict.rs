@@ -444,7 +444,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     }
 
     /// Asks the upstream what its connection looks like. It owes nothing, and its transaction has not failed.
-    async fn look(&mut self) -> Result<(), Stop> {
+    pub(super) async fn look(&mut self) -> Result<(), Stop> {
         let mut look = None;
         let asked = self.ask_upstream(scope::QUESTION, |row| look = scope::read(row));
         match tokio::time::timeout(LOOK, asked).await {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use dbgate::api::types;
 use dbgate::wire::row::Format;
 
 use crate::harness::postgres::Server;
@@ -142,4 +143,43 @@ async fn ended(wire: &mut Wire) {
         );
         wire.query("ROLLBACK").await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_session_had_left_is_no_limit_any_more_once_it_is_renewed() {
+    let server = Server::shared();
+    let offer = server.offer().await;
+    let site = Site::new(&server, &offer);
+    let broker = site.run();
+    let engineer = site.engineer(&broker).await;
+    let granted = engineer.grant(8).await;
+    let open = async |options: &[(&str, &str)]| Wire::open(&granted, &offer.name, options).await.0;
+    let left = "SELECT current_setting('statement_timeout')::interval > interval '8 s'";
+    let (mut busy, mut idle) = (open(&[]).await, open(&[]).await);
+    let mut within = open(&[]).await;
+    let mut chosen = open(&[("statement_timeout", "4s")]).await;
+    assert_eq!(cell(&busy.query(left).await), "f");
+    within.query("BEGIN").await;
+    let renew = types::Renew {
+        duration_s: Some(600),
+    };
+    let id = &granted.session.id;
+    let renewed = engineer.remote.renew_session(id, &renew).await;
+    assert!(renewed.is_ok(), "{renewed:?}");
+    for sql in ["SELECT 1", "RESET ALL", "DISCARD ALL"] {
+        let heard = busy.query(sql).await;
+        assert_eq!(wire::error(&heard), None, "{sql}");
+        assert_eq!(cell(&busy.query(left).await), "t", "{sql}");
+        assert_eq!(wire::notices(&heard), [""; 0], "{sql}");
+    }
+    for sql in ["SELECT 1", "ROLLBACK"] {
+        within.query(sql).await;
+        assert_eq!(cell(&within.query(left).await), "t", "{sql}");
+    }
+    // What the client has chosen stays so.
+    let show = "SHOW statement_timeout";
+    assert_eq!(cell(&chosen.query(show).await), "4s");
+    // Nothing at all was done here since before the session was renewed, for longer than it had left.
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(cell(&idle.query("SELECT 'here'").await), "here");
 }
