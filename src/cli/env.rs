@@ -1,5 +1,6 @@
 //! `dbgate env`: a session that outlives the command, as connection settings for the gateway itself.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -7,7 +8,7 @@ use clap::ValueEnum;
 use crate::cli::error::Error;
 use crate::cli::globals::Globals;
 use crate::cli::session;
-use crate::cli::ui::Ui;
+use crate::cli::ui::{self, Ui};
 use crate::model::name::DatabaseName;
 use crate::model::secret::Secret;
 use crate::model::time::parse_span;
@@ -73,7 +74,10 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
     let view = &granted.session;
     ui.status(&format!(
         "session {} on `{}` ({}) ends at {}",
-        view.id, view.database, view.access, view.ends
+        view.id,
+        view.database,
+        view.access,
+        ui::seconds(&view.ends)
     ))?;
     let settings = Settings {
         host: granted.gateway.host.clone(),
@@ -83,7 +87,7 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
         database: args.database.to_string(),
         tls: match session::trust(broker.address()) {
             Trust::Plain => Tls::Off,
-            Trust::System => Tls::System,
+            Trust::System => Tls::System(trusted()),
             Trust::File(path) => Tls::File(std::path::absolute(&path).unwrap_or(path)),
         },
     };
@@ -92,4 +96,22 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
         return ui.json("dbgate.env/1", &value);
     }
     ui.print(&settings.show(args.format.into())?)
+}
+
+/// Where systems keep the certificates they trust: Debian, Red Hat (new, old), SUSE, Alpine and macOS.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The file of certificates that this system trusts.
+fn trusted() -> Option<PathBuf> {
+    let chosen = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
+    chosen
+        .into_iter()
+        .chain(BUNDLES.map(PathBuf::from))
+        .find(|path| path.is_absolute() && path.is_file())
 }

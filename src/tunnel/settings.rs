@@ -29,8 +29,8 @@ pub struct Settings {
 pub enum Tls {
     /// Not at all: it does not leave this machine.
     Off,
-    /// By a certificate that the system trusts.
-    System,
+    /// By a certificate that the system trusts; the file with those it trusts, where there is one.
+    System(Option<PathBuf>),
     /// By a certificate that this file vouches for.
     File(PathBuf),
 }
@@ -132,7 +132,7 @@ impl Settings {
         ];
         match &self.tls {
             // The Java runtime has roots of its own, and no word for those of the system.
-            Tls::System => query.extend([
+            Tls::System(_) => query.extend([
                 ("sslmode", "verify-full".to_owned()),
                 (
                     "sslfactory",
@@ -221,11 +221,12 @@ impl Tls {
     fn parameters(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Off => vec![("sslmode", "disable".to_owned())],
-            Self::System => vec![
+            // The word `system` is known to libpq from 16 on; the file, to all.
+            Self::System(None) => vec![
                 ("sslmode", "verify-full".to_owned()),
                 ("sslrootcert", "system".to_owned()),
             ],
-            Self::File(path) => vec![
+            Self::System(Some(path)) | Self::File(path) => vec![
                 ("sslmode", "verify-full".to_owned()),
                 ("sslrootcert", path.display().to_string()),
             ],

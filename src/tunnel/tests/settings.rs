@@ -76,13 +76,22 @@ fn characters_that_mean_something_are_quoted() {
         r"PGPASSWORD='it'\''s a/b' psql 'host=db.example.com port=443 user=s0123 dbname=prod sslmode=verify-full sslrootcert='\''/tmp/my ca.pem'\'''",
     );
     let system = Settings {
-        tls: Tls::System,
+        tls: Tls::System(None),
         ..odd()
     };
     assert!(
         system
             .url()
             .ends_with("?sslmode=verify-full&sslrootcert=system")
+    );
+    let system = Settings {
+        tls: Tls::System(Some(PathBuf::from("/etc/ssl/cert.pem"))),
+        ..odd()
+    };
+    assert!(
+        system
+            .url()
+            .ends_with("?sslmode=verify-full&sslrootcert=%2Fetc%2Fssl%2Fcert.pem")
     );
     let jdbc = system.show(Format::Jdbc).unwrap();
     assert!(

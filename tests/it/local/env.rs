@@ -33,6 +33,21 @@ fn env(demo: &Demo, format: &str) -> String {
 }
 
 #[test]
+fn whom_the_system_trusts_is_named_so_that_any_libpq_can_read_it() {
+    let demo = Demo::start();
+    let trusted = demo.said("ca_file").to_owned();
+    let url = demo
+        .command("engineer", &["env", "prod", "--format", "url"])
+        .env_remove("DBGATE_CA_FILE")
+        .env("SSL_CERT_FILE", &trusted)
+        .output()
+        .unwrap();
+    let url = String::from_utf8(url.stdout).unwrap();
+    assert!(url.contains("sslmode=verify-full&sslrootcert=%2F"), "{url}");
+    assert_eq!(psql(url.trim_end(), SQL), ROW);
+}
+
+#[test]
 fn every_form_works_in_the_tool_that_reads_it() {
     let demo = Demo::start();
     assert_eq!(psql(&env(&demo, "url"), SQL), ROW);
