@@ -1,6 +1,6 @@
 //! Finds records: by who, database, table, session, time, decision and text.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::audit::event::footprint::Footprint;
 use crate::audit::event::private::Private;
@@ -61,13 +61,18 @@ pub fn search(log: &Log, filter: &Filter) -> Result<Found, Error> {
         limit => limit.min(LIMIT),
     };
     let mut cursor = log.read(filter.from)?;
+    let mut statements = Statements {
+        log,
+        filter,
+        open: BTreeSet::new(),
+    };
     let mut records = VecDeque::new();
     while let Some((hash, leaf)) = cursor.next_line()? {
         if !may_match(filter, &leaf) {
             continue;
         }
         let record = cursor.record(hash, &leaf)?;
-        if !matches(filter, &record) {
+        if !statements.hold(&record)? || !is_there(filter, &record) {
             continue;
         }
         if filter.newest && records.len() == limit {
@@ -119,12 +124,55 @@ fn may_match(filter: &Filter, leaf: &[u8]) -> bool {
             .database
             .as_ref()
             .is_none_or(|name| has(name.as_str()))
-        && filter.event.as_ref().is_none_or(|name| has(name))
+        && filter.event.as_ref().is_none_or(|name| {
+            has(name) || (filter.asks_for_statements() && has("statement_intended"))
+        })
 }
 
-/// Whether a record is one of those wanted.
-#[must_use]
-pub fn matches(filter: &Filter, record: &Record) -> bool {
+/// Statements that are what was asked for, and have not ended: what came of them was asked for, too, though its record does not repeat
+/// what they touch and say.
+struct Statements<'a> {
+    log: &'a Log,
+    filter: &'a Filter,
+    open: BTreeSet<u64>,
+}
+
+impl Statements<'_> {
+    /// Whether a record is about a statement that is looked for.
+    fn hold(&mut self, record: &Record) -> Result<bool, Error> {
+        let action = &record.event.action;
+        let held = is_about(self.filter, record);
+        if !self.filter.asks_for_statements() {
+            return Ok(held);
+        }
+        if held && matches!(action, Action::StatementIntended { .. }) {
+            self.open.insert(record.index);
+        }
+        let Some(Ran { intent, .. }) = ran(action) else {
+            return Ok(held);
+        };
+        Ok(self.open.remove(intent) || held || self.is_earlier(*intent)?)
+    }
+
+    /// Whether a statement is looked for whose intent lies before the first record that was read.
+    fn is_earlier(&self, intent: u64) -> Result<bool, Error> {
+        if intent >= self.filter.from {
+            return Ok(false);
+        }
+        let record = self.log.read(intent)?.advance()?;
+        Ok(record.is_some_and(|record| is_about(self.filter, &record)))
+    }
+}
+
+impl Filter {
+    /// Whether anything is asked that only the record of an intent tells.
+    const fn asks_for_statements(&self) -> bool {
+        self.table.is_some() || self.decision.is_some() || self.text.is_some()
+    }
+}
+
+/// Whether a record is of the time, place and person that are looked for.
+fn is_there(filter: &Filter, record: &Record) -> bool {
     let context = &record.event.context;
     let action = &record.event.action;
     filter.who.as_ref().is_none_or(|who| is_by(who, context))
@@ -132,17 +180,24 @@ pub fn matches(filter: &Filter, record: &Record) -> bool {
         && (filter.session.is_none() || filter.session == context.session)
         && filter.since.is_none_or(|since| record.time >= since)
         && filter.until.is_none_or(|until| record.time < until)
-        && filter.table.as_ref().is_none_or(|table| {
-            footprint(action).is_some_and(|footprint| touches(table, footprint))
-        })
-        && filter.decision.is_none_or(|outcome| {
-            decision(action).is_some_and(|said| said.outcome == outcome)
-                || (outcome == Outcome::Review && is_of_review(action))
-        })
         && filter
             .event
             .as_ref()
             .is_none_or(|event| name(action).as_ref() == Some(event))
+}
+
+/// Whether a record itself says what is looked for.
+fn is_about(filter: &Filter, record: &Record) -> bool {
+    let context = &record.event.context;
+    let action = &record.event.action;
+    filter
+        .table
+        .as_ref()
+        .is_none_or(|table| footprint(action).is_some_and(|footprint| touches(table, footprint)))
+        && filter.decision.is_none_or(|outcome| {
+            decision(action).is_some_and(|said| said.outcome == outcome)
+                || (outcome == Outcome::Review && is_of_review(action))
+        })
         && filter
             .text
             .as_ref()

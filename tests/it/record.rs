@@ -313,16 +313,22 @@ async fn every_kind_of_event_is_recorded_with_all_that_it_has() {
 
 /// Each question of `audit search` by itself.
 fn found_again(demo: &Demo, session: &str) {
-    let questions: [(&[&str], &str, &str); 8] = [
+    let questions: [(&[&str], &str, &str); 9] = [
         (&["--who", "ada"], "/subject/sub", "ada"),
         (&["--database", "prod"], "/database", "prod"),
         (&["--session", session], "/session", session),
         (&["--decision", "deny"], "/decision/outcome", "deny"),
         (&["--event", "statement_held"], "/event", "statement_held"),
         (
-            &["--table", "payments"],
+            &["--table", "payments", "--event", "statement_intended"],
             "/footprint/tables/public.payments/written",
             "true",
+        ),
+        // What came of them is found with them.
+        (
+            &["--table", "payments", "--event", "statement_finished"],
+            "/tag",
+            "UPDATE 1",
         ),
         (
             &["--text", "DROP table"],

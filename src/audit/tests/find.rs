@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::world::{Memory, context, intended, open, statement};
 use crate::audit::event::footprint::{Footprint, Touched};
-use crate::audit::event::{Action, Context, Event, Masked, Outcome};
+use crate::audit::event::{Action, Context, Event, Masked, Outcome, Ran};
 use crate::audit::log::Log;
 use crate::audit::search::{Filter, search, session};
 use crate::sql::footprint::Kind;
@@ -290,4 +290,59 @@ fn a_review_is_found_with_what_people_said_and_what_ran_by_it() {
     let found = search(&log, &filter).unwrap();
     let indexes: Vec<u64> = found.records.iter().map(|record| record.index).collect();
     assert_eq!(indexes, [1, 2]);
+}
+
+#[test]
+fn what_came_of_a_statement_is_found_with_it() {
+    let (log, _) = open(&Arc::new(Memory::default()));
+    let mut touching = intended("ann", "update orders set paid = true");
+    if let Action::StatementIntended { statement, .. } = &mut touching.action {
+        let mut footprint = Footprint::of_kind(Kind::Update);
+        let touched = Touched::default();
+        footprint.tables.insert("public.orders".to_owned(), touched);
+        statement.footprint = Some(footprint);
+    }
+    let finished = |intent| {
+        let ran = Ran {
+            intent,
+            ..Ran::default()
+        };
+        let tag = "UPDATE 1".to_owned();
+        Event::new(context("ann"), Action::StatementFinished { ran, tag })
+    };
+    for event in [
+        intended("ann", "select 1"),
+        touching,
+        finished(0),
+        finished(1),
+    ] {
+        log.append_blocking(event).unwrap();
+    }
+    let table = Filter {
+        table: Some("orders".to_owned()),
+        ..Filter::default()
+    };
+    let text = Filter {
+        text: Some("set paid".to_owned()),
+        ..Filter::default()
+    };
+    let outcome = Filter {
+        event: Some("statement_finished".to_owned()),
+        ..table.clone()
+    };
+    // The intent lies on the page before.
+    let later = Filter {
+        from: 2,
+        ..table.clone()
+    };
+    for (filter, expected) in [
+        (table, vec![1, 3]),
+        (text, vec![1, 3]),
+        (outcome, vec![3]),
+        (later, vec![3]),
+    ] {
+        let found = search(&log, &filter).unwrap();
+        let indexes: Vec<u64> = found.records.iter().map(|record| record.index).collect();
+        assert_eq!(indexes, expected, "{filter:?}");
+    }
 }
