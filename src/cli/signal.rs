@@ -51,9 +51,13 @@ impl Killed {
 }
 
 impl Ended {
-    /// The same, and the end of the terminal, which means something else to a broker.
+    /// The same, and the end of the terminal, where there is one: without, a broker takes the signal as the wish to read its policy
+    /// again.
     pub(crate) fn or_hangup(self) -> Result<Self, Error> {
-        let hangup = Some(listen(SignalKind::hangup())?);
+        let hangup = match std::fs::File::open("/dev/tty") {
+            Ok(_) => Some(listen(SignalKind::hangup())?),
+            Err(_) => None,
+        };
         Ok(Self { hangup, ..self })
     }
 

@@ -235,6 +235,10 @@ impl Works {
             .policy
             .as_deref()
             .map_or_else(|| Ok(POLICY.to_owned()), read)?;
+        if let Some(path) = &options.policy {
+            // Mistakes are shown before anything is made, in the file that was given and not in the demo's copy of it.
+            server::read_policy(std::slice::from_ref(path))?;
+        }
         let home = self.settle(&options, surroundings)?;
         wanted(signal).await?;
         home.furnish(&content).await?;

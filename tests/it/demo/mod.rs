@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::harness::demo::Demo;
 use crate::harness::postgres::Server;
+use crate::harness::terminal::Terminal;
 
 /// `dbgate demo` with temporary files in a folder of its own, which must be empty at its end.
 struct Stage(tempfile::TempDir);
@@ -104,7 +105,7 @@ fn is_alive(pid: Pid) -> bool {
 fn one_object_names_everything_and_the_end_leaves_only_the_folder() {
     let stage = Stage::new();
     let folder = stage.path("demo");
-    for number in [Signal::TERM, Signal::INT, Signal::HUP] {
+    for number in [Signal::TERM, Signal::INT] {
         let mut child = stage
             .command(&["--json", "--dir", folder.to_str().unwrap()])
             .spawn()
@@ -159,6 +160,58 @@ fn one_object_names_everything_and_the_end_leaves_only_the_folder() {
         stage.assert_clean();
         fs::remove_dir_all(&folder).unwrap();
     }
+}
+
+#[test]
+fn a_hangup_is_the_end_of_a_terminal_and_else_the_wish_to_read_the_policy() {
+    let stage = Stage::new();
+    let folder = stage.path("demo");
+    let words = ["--json", "--dir", folder.to_str().unwrap()];
+    let here = stage.command(&words);
+    let terminal = Terminal::start(&here, 80, 24);
+    terminal.expect("\"url\"");
+    kill_process(terminal.pid(), Signal::HUP).unwrap();
+    assert_eq!(terminal.ended(), 0);
+    stage.assert_clean();
+    fs::remove_dir_all(&folder).unwrap();
+    // In a session of its own it has no terminal.
+    let mut apart = Command::new("setsid");
+    apart
+        .arg(here.get_program())
+        .args(here.get_args())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = apart.spawn().unwrap();
+    until(&mut child, "\n");
+    let loaded = || {
+        let log = fs::read_to_string(folder.join("audit/log/00000000000000000000.log")).unwrap();
+        log.matches("policy_loaded").count()
+    };
+    let before = loaded();
+    signal(&child, Signal::HUP);
+    within(Duration::from_secs(10), "the policy is read", || {
+        loaded() > before
+    });
+    signal(&child, Signal::TERM);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn mistakes_of_a_policy_are_shown_in_the_file_that_was_given_and_nothing_is_made() {
+    let stage = Stage::new();
+    let (folder, policy) = (stage.path("demo"), stage.path("mine.toml"));
+    fs::write(&policy, "[[alow]]\nname = \"x\"\n").unwrap();
+    let words = ["--dir", folder.to_str().unwrap()];
+    let failed = stage.run(&[&words[..], &["--policy", policy.to_str().unwrap()]].concat());
+    assert_eq!(failed.status.code(), Some(7));
+    let said = talk(&failed);
+    assert!(
+        said.contains("mine.toml:1:3") && said.contains("did you mean `allow`?"),
+        "{said}"
+    );
+    assert!(!folder.exists());
+    stage.assert_clean();
 }
 
 #[test]
