@@ -3,11 +3,13 @@
 //! One value for all surfaces: `dbgate explain` shows it as text, everything else as JSON.
 
 use std::fmt::{self, Write};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::model::name::ColumnId;
+use crate::model::time::show_span;
 use crate::policy::decide::{Judgement, Question, Unbound, judge, placed as placed_at, words};
 use crate::policy::document::rule::Effect;
 use crate::sql::catalog::Catalog;
@@ -352,7 +354,24 @@ impl fmt::Display for Explanation {
         for hint in hints {
             write!(f, "\n  to change {hint}")?;
         }
+        if let (Outcome::Review, Some(review)) = (self.outcome, &self.review) {
+            write!(f, "\n  to change {}", review.way())?;
+        }
         Ok(())
+    }
+}
+
+impl Review {
+    /// How it comes to run.
+    fn way(&self) -> String {
+        let ahead = "ask ahead with `dbgate request`";
+        match self.hold_s {
+            0 => format!("An approval lets it run: {ahead}."),
+            hold => {
+                let hold = show_span(Duration::from_secs(hold));
+                format!("An approval lets it run: it waits for one up to {hold}, or {ahead}.")
+            }
+        }
     }
 }
 

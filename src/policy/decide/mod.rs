@@ -274,7 +274,14 @@ fn pinned(facts: &Facts) -> Vec<Denial> {
         return Vec::new();
     }
     let message = "this setting is pinned by dbgate and cannot be changed in a session";
-    vec![Denial::new(Reason::Pinned, message)]
+    vec![
+        Denial::new(Reason::Pinned, message)
+            .detail(
+                "dbgate reads statements as the server does with `standard_conforming_strings = on`, \
+                 `backslash_quote = safe_encoding` and UTF-8, and notices by others that a client or a broker is gone.",
+            )
+            .hint("Leave the setting as it is; for another encoding, convert in the client."),
+    ]
 }
 
 fn denied_by(rule: &Rule, question: &Question<'_>, facts: &Facts) -> Option<Denial> {

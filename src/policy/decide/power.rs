@@ -216,7 +216,11 @@ fn read_only(question: &Question<'_>, facts: &Facts, needs: &BTreeSet<Need>) -> 
     if !more && !facts.hazards.contains(&Hazard::ReadWrite) {
         return None;
     }
-    let what = words::statement(facts);
+    let what = if more {
+        words::statement(facts)
+    } else {
+        words::of_hazard(Hazard::ReadWrite)
+    };
     Some(
         Denial::new(
             Reason::ReadOnly,

@@ -48,7 +48,14 @@ pub(in crate::policy) fn statement(facts: &Facts) -> &'static str {
 pub(super) fn matched(rule: &Rule, facts: &Facts) -> String {
     let what = statement(facts);
     match rule.hazards.intersection(&facts.hazards).next() {
-        Some(Hazard::NoWhere) => format!("{what} without a `WHERE` that restricts"),
+        Some(Hazard::NoWhere) => {
+            if matches!(facts.kind, Kind::Update | Kind::Delete | Kind::Merge) {
+                format!("{what} without a `WHERE` that restricts")
+            } else {
+                // What is inside of a `WITH` or `EXPLAIN`, or is done by a function.
+                format!("changing all rows by {what}, without a `WHERE` that restricts,")
+            }
+        }
         Some(Hazard::AlterDrop) => "`ALTER … DROP`".to_owned(),
         Some(other) => of_hazard(*other).to_owned(),
         None => what.to_owned(),

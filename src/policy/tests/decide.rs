@@ -322,6 +322,47 @@ fn a_denial_says_which_rule_where_and_what_would_help() {
 }
 
 #[test]
+fn a_denial_names_what_was_in_the_way_and_not_what_is_allowed_otherwise() {
+    let mut shop = Shop::new(STARTER);
+    let message = |shop: &Shop, sql: &str| match shop.decide(sql) {
+        Decision::Deny(denial) => {
+            assert!(denial.hint.is_some(), "{sql}");
+            denial.message
+        }
+        Decision::Allow(_) | Decision::Review(_) => panic!("{sql} is not denied"),
+    };
+    for (sql, begins) in [
+        ("delete from products", "`DELETE` without a `WHERE`"),
+        (
+            "with gone as (delete from products returning id) select id from gone",
+            "changing all rows by `SELECT`",
+        ),
+        (
+            "explain analyze delete from products",
+            "changing all rows by `EXPLAIN`",
+        ),
+        (
+            "set client_encoding = 'latin1'",
+            "this setting is pinned by dbgate",
+        ),
+    ] {
+        let message = message(&shop, sql);
+        assert!(message.starts_with(begins), "{sql}: {message}");
+    }
+    shop.access = Access::Read;
+    for (sql, begins) in [
+        ("begin read write", "making the transaction writable"),
+        (
+            "delete from products where id = '7'",
+            "`DELETE` is not allowed",
+        ),
+    ] {
+        let message = message(&shop, sql);
+        assert!(message.starts_with(begins), "{sql}: {message}");
+    }
+}
+
+#[test]
 fn a_mask_does_not_come_back_and_a_parameter_nobody_knows_is_taken_for_one() {
     Shop::new(STARTER).check(
         "

@@ -89,6 +89,8 @@ fn the_text_has_the_answer_first() {
     ] {
         let text = shop.explain(sql).to_string();
         assert!(text.starts_with(start), "{text}");
+        let is_allowed = start.contains("would run");
+        assert_ne!(text.contains("\n  to change "), is_allowed, "{text}");
     }
 }
 
