@@ -159,11 +159,15 @@ impl Budget {
         let mut totals = self.totals();
         let after = totals.used.statements.saturating_add(statements);
         if let Some(limit) = limits.statements.filter(|limit| after > *limit) {
-            return Err(reached("statement limit of this session", limit));
+            return Err(reached(
+                "statement limit of this session",
+                limit,
+                reply::SESSION,
+            ));
         }
         let after = totals.hour.statements.total(now).saturating_add(statements);
         if let Some(limit) = limits.statements_per_hour.filter(|limit| after > *limit) {
-            return Err(reached("statement limit of an hour", limit));
+            return Err(reached("statement limit of an hour", limit, reply::HOUR));
         }
         let after = totals.hour.probes.total(now).saturating_add(probes);
         if let Some(limit) = limits
@@ -173,6 +177,7 @@ impl Budget {
             return Err(reached(
                 "limit of comparisons with protected columns in an hour",
                 limit,
+                reply::HOUR,
             ));
         }
         totals.left(limits, now, 1)?;
@@ -380,11 +385,12 @@ const fn defines(effect: &Effect) -> bool {
     matches!(effect, Effect::Catalog | Effect::Temporary(_))
 }
 
-fn reached(what: &str, limit: u64) -> Fields {
+fn reached(what: &str, limit: u64, hint: &str) -> Fields {
     reply::error(
         SqlState::CONFIGURATION_LIMIT_EXCEEDED,
         format!("dbgate: {what} reached ({limit})"),
     )
+    .with_hint(hint)
 }
 
 impl Window {

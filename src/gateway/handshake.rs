@@ -373,7 +373,8 @@ impl ForClient for broker::Error {
             self.to_string()
         };
         let mut fields = reply::fatal(code, message);
-        fields.hint = self.hint();
+        // As the server writes them.
+        fields.hint = self.hint().map(reply::sentence);
         fields
     }
 }

@@ -231,6 +231,11 @@ pub fn byte_limit(limit: u64) -> Fields {
     Origin::Limit.mark(fields)
 }
 
+/// What helps when a session has used up what it had.
+pub const SESSION: &str = "Open another session, or ask whoever keeps the policy for more.";
+/// What helps when a subject has used up what it had in an hour.
+pub const HOUR: &str = "It counts what the last hour saw: go on a little later.";
+
 /// What a session may be sent, or the time its statements may run, is used up.
 pub fn used_up(whose: &str, (most, what): (u64, &str), when: &str) -> Fields {
     let (code, most) = match what {
@@ -244,16 +249,17 @@ pub fn used_up(whose: &str, (most, what): (u64, &str), when: &str) -> Fields {
         _ => (SqlState::CONFIGURATION_LIMIT_EXCEEDED, grouped(most)),
     };
     let message = format!("dbgate: {whose} of {most} {what}{when} is used up");
-    Origin::Limit.mark(error(code, message))
+    let hint = if when.is_empty() { SESSION } else { HOUR };
+    Origin::Limit.mark(error(code, message).with_hint(hint))
 }
 
 /// A limit on time was reached.
 pub fn time_limit(limit: std::time::Duration) -> Fields {
     let span = crate::model::time::show_span(limit);
-    Origin::Limit.mark(error(
-        SqlState::QUERY_CANCELED,
-        format!("dbgate: time limit of {span} reached"),
-    ))
+    let message = format!("dbgate: time limit of {span} reached");
+    let fields = error(SqlState::QUERY_CANCELED, message)
+        .with_hint("Do it in smaller steps, or ask whoever keeps the policy for more time.");
+    Origin::Limit.mark(fields)
 }
 
 /// The columns of the rows that follow which are masked, by number from 1, and name.
@@ -261,6 +267,19 @@ pub fn masked<'a>(columns: impl IntoIterator<Item = (usize, &'a str)>) -> Fields
     let fields = notice("dbgate: columns of this result are masked")
         .with_detail(origin::masked_detail(columns));
     Origin::Masked.mark(fields)
+}
+
+/// A hint of ours as a sentence, as hints of the server are.
+pub fn sentence(hint: String) -> String {
+    let mut letters = hint.chars();
+    let mut sentence: String = match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => return hint,
+    };
+    if !sentence.ends_with(['.', '?']) {
+        sentence.push('.');
+    }
+    sentence
 }
 
 /// A client that takes too long to say who it is.

@@ -89,7 +89,7 @@ impl Door {
                 self.database
             );
             let hint = format!(
-                "connect to `{}`, or run `dbgate tunnel {wanted}`",
+                "Connect to `{}`, or run `dbgate tunnel {wanted}`.",
                 self.database
             );
             let refusal = Refusal::new(SqlState::INVALID_CATALOG_NAME, message).with_hint(hint);
@@ -142,7 +142,7 @@ impl Door {
         let refusal = Refusal::new(error.sqlstate(), error.to_string());
         match error {
             wire::error::Error::WrongProof => refusal.with_hint(format!(
-                "user and password of this tunnel are printed by `dbgate tunnel {}`",
+                "User and password of this tunnel are printed by `dbgate tunnel {}`.",
                 self.database
             )),
             _ => refusal,

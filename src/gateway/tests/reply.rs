@@ -58,6 +58,34 @@ fn limits_are_told_with_readable_numbers() {
 }
 
 #[test]
+fn every_limit_says_what_helps() {
+    let minute = std::time::Duration::from_secs(60);
+    for fields in [
+        reply::row_limit(9),
+        reply::byte_limit(9),
+        reply::time_limit(minute),
+        reply::used_up("the session's limit", (9, "rows"), ""),
+        reply::used_up("the limit", (9, "rows"), " in an hour"),
+    ] {
+        let hint = fields.hint.as_deref().unwrap_or_default();
+        assert!(hint.ends_with('.'), "{}: {hint}", fields.message);
+    }
+}
+
+#[test]
+fn hints_are_sentences_as_those_of_the_server() {
+    for (hint, expected) in [
+        ("connect to `prod` with it", "Connect to `prod` with it."),
+        ("did you mean `prod`?", "Did you mean `prod`?"),
+        ("`dbgate ls` shows all", "`dbgate ls` shows all."),
+        ("Ask somebody.", "Ask somebody."),
+        ("", ""),
+    ] {
+        assert_eq!(reply::sentence(hint.to_owned()), expected);
+    }
+}
+
+#[test]
 fn what_dbgate_says_is_told_apart_from_what_the_database_says() {
     assert_eq!(Origin::of(&reply::row_limit(9)), Some(Origin::Limit));
     let over = reply::ended(&crate::model::session::CloseReason::Expired);
