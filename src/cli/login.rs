@@ -7,7 +7,7 @@ use crate::api::types::{IssuerInfo, SubjectView};
 use crate::cli::error::Error;
 use crate::cli::globals::{self, Globals};
 use crate::cli::remembered;
-use crate::cli::ui::Ui;
+use crate::cli::ui::{self, Ui};
 use crate::config::client::TokenStore;
 use crate::oidc::browser::{self, Surroundings};
 use crate::remote::broker::{Address, Broker};
@@ -180,7 +180,7 @@ fn tell(
                 if s.renewed {
                     "you log out (renewed silently)".to_owned()
                 } else {
-                    s.expires.clone()
+                    ui::seconds(&s.expires)
                 }
             }),
             ("kept in", |s| s.store.clone()),

@@ -35,7 +35,7 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
     };
     requests::show(ui, &request)?;
     ui.hint(&format!(
-        "once {} has approved it, run it with `--request {}`",
+        "once it is approved by {}, run it with `--request {}`",
         requests::whom(&request),
         request.id
     ))

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::api::types::RequestView;
 use crate::cli::error::Error;
 use crate::cli::globals::Globals;
-use crate::cli::ui::Ui;
+use crate::cli::ui::{self, Ui};
 
 /// The schema's name in JSON.
 const SCHEMA: &str = "dbgate.request/1";
@@ -82,7 +82,7 @@ fn list(ui: &mut Ui, requests: &[RequestView]) -> Result<(), Error> {
             ("ROWS", expected),
             ("REASON", |r| r.reason.clone().unwrap_or_default()),
             ("APPROVERS", whom),
-            ("EXPIRES", |r| r.expires.clone()),
+            ("EXPIRES", |r| ui::seconds(&r.expires)),
         ],
     )
 }
@@ -112,7 +112,7 @@ pub(crate) fn show(ui: &mut Ui, request: &RequestView) -> Result<(), Error> {
                 let denial = r.denial.as_ref();
                 denial.map_or_else(String::new, |d| format!("{}: {}", d.by, d.reason))
             }),
-            ("expires", |r| r.expires.clone()),
+            ("expires", |r| ui::seconds(&r.expires)),
         ],
     )
 }
@@ -136,7 +136,10 @@ fn approvals(request: &RequestView) -> String {
     let one = |given: &crate::api::types::ApprovalView| {
         let mut text = given.by.clone();
         if let Some(rows) = given.max_rows {
-            text.push_str(&format!(" (at most {rows} rows)"));
+            text.push_str(&format!(
+                " (at most {rows} {})",
+                if rows == 1 { "row" } else { "rows" }
+            ));
         }
         if let Some(reason) = &given.reason {
             text.push_str(&format!(": {reason}"));

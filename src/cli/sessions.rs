@@ -3,7 +3,7 @@
 use crate::api::types::SessionView;
 use crate::cli::error::Error;
 use crate::cli::globals::Globals;
-use crate::cli::ui::Ui;
+use crate::cli::ui::{self, Ui};
 
 /// The schema's name in JSON.
 const SCHEMA: &str = "dbgate.session/1";
@@ -67,7 +67,7 @@ fn list(ui: &mut Ui, sessions: &[SessionView]) -> Result<(), Error> {
             ("ACCESS", |s| s.access.clone()),
             ("STATE", |s| s.state.clone()),
             ("CONNECTIONS", |s| s.connections.to_string()),
-            ("ENDS", |s| s.ends.clone()),
+            ("ENDS", |s| ui::seconds(&s.ends)),
             ("REASON", |s| s.reason.clone().unwrap_or_default()),
         ],
     )
@@ -86,8 +86,8 @@ fn show(ui: &mut Ui, session: &SessionView) -> Result<(), Error> {
             ("database", |s| s.database.clone()),
             ("access", |s| s.access.clone()),
             ("reason", |s| s.reason.clone().unwrap_or_default()),
-            ("opened", |s| s.opened.clone()),
-            ("ends", |s| s.ends.clone()),
+            ("opened", |s| ui::seconds(&s.opened)),
+            ("ends", |s| ui::seconds(&s.ends)),
             ("state", |s| s.state.clone()),
             ("why", |s| s.close_reason.clone().unwrap_or_default()),
             ("connections", |s| s.connections.to_string()),

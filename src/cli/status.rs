@@ -6,7 +6,7 @@ use url::Url;
 use crate::api::types::Me;
 use crate::cli::error::Error;
 use crate::cli::globals::Globals;
-use crate::cli::ui::Ui;
+use crate::cli::ui::{self, Ui};
 
 /// Show who you are, until when, and your open sessions
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,7 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, _args: &Args) -> Result<
                 format!("{} at {}", s.me.subject.sub, s.me.subject.issuer)
             }),
             ("broker", |s| s.broker.to_string()),
-            ("token until", |s| s.me.expires.clone()),
+            ("token until", |s| ui::seconds(&s.me.expires)),
             ("kept in", |s| s.store.clone()),
             ("sessions", |s| match s.me.sessions.len() {
                 0 => "none open".to_owned(),
@@ -68,7 +68,7 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, _args: &Args) -> Result<
             ("SESSION", |s| s.id.clone()),
             ("DATABASE", |s| s.database.clone()),
             ("ACCESS", |s| s.access.clone()),
-            ("ENDS", |s| s.ends.clone()),
+            ("ENDS", |s| ui::seconds(&s.ends)),
             ("REASON", |s| s.reason.clone().unwrap_or_default()),
         ],
     )

@@ -415,3 +415,11 @@ fn colored(when: When, terminal: bool) -> bool {
         When::Auto => terminal && std::env::var_os("TERM").is_none_or(|term| term != "dumb"),
     }
 }
+
+/// A time for people: without what is shorter than a second.
+pub(crate) fn seconds(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => time.to_owned(),
+    }
+}

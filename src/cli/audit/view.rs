@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cli::error::Error;
-use crate::cli::ui::{Column, Ui};
+use crate::cli::ui::{self, Column, Ui};
 use crate::model::escape;
 
 /// The columns of a list of records.
@@ -49,7 +49,7 @@ impl<'a> View<'a> {
 
     /// When it was recorded, to the second.
     pub(super) fn time(self) -> String {
-        self.str("time").map(seconds).unwrap_or_default()
+        self.str("time").map(ui::seconds).unwrap_or_default()
     }
 
     /// Who did it, and on whose behalf.
@@ -148,8 +148,9 @@ impl<'a> View<'a> {
         let given = given.map(|consent| {
             let text = |path: &str| consent.pointer(path).and_then(Value::as_str);
             let name = text("/by/name").or_else(|| text("/by/sub")).unwrap_or("?");
-            let time = text("/at").map_or("?".to_owned(), seconds);
+            let time = text("/at").map_or("?".to_owned(), ui::seconds);
             match consent.get("max_rows").and_then(Value::as_u64) {
+                Some(1) => format!("{name} at {time} for at most 1 row"),
                 Some(most) => format!("{name} at {time} for at most {most} rows"),
                 None => format!("{name} at {time}"),
             }
@@ -167,14 +168,6 @@ impl<'a> View<'a> {
         });
         let names: Vec<String> = names.take(8).collect();
         (!names.is_empty()).then(|| format!("masked {}", names.join(", ")))
-    }
-}
-
-/// A time without what is shorter than a second.
-fn seconds(time: &str) -> String {
-    match time.split_once('.') {
-        Some((seconds, _)) => format!("{seconds}Z"),
-        None => time.to_owned(),
     }
 }
 

@@ -59,6 +59,7 @@ fn rows_come_in_four_forms() {
         serde_json::json!({ "name": "email", "type": "text", "masked": true })
     );
     assert_eq!(result["columns"][0]["masked"], false);
+    assert_eq!(result["columns"][3]["type"], "text[]");
     // Two results, one without rows: still one document.
     let two = [
         "--output",
