@@ -14,6 +14,11 @@ usage: ./install.sh [--prefix DIR] [--dry-run] [--yes] [--demo | --uninstall]
 END
 }
 
+no_folder() {
+    echo "error: --prefix needs a folder, such as --prefix /usr/local" >&2
+    usage >&2
+}
+
 prefix=${DBGATE_PREFIX:-${HOME:+$HOME/.local}}
 dry=
 demo=
@@ -22,11 +27,15 @@ uninstall=
 while [ $# -gt 0 ]; do
     case $1 in
         --prefix)
-            [ $# -gt 1 ] || { usage >&2; exit 2; }
+            [ $# -gt 1 ] || { no_folder; exit 2; }
             prefix=$2
+            [ -n "$prefix" ] || { no_folder; exit 2; }
             shift
             ;;
-        --prefix=*) prefix=${1#--prefix=} ;;
+        --prefix=*)
+            prefix=${1#--prefix=}
+            [ -n "$prefix" ] || { no_folder; exit 2; }
+            ;;
         --dry-run) dry=1 ;;
         --demo) demo=1 ;;
         --yes | -y) yes=1 ;;
@@ -100,10 +109,25 @@ if [ -n "$uninstall" ]; then
         for folder in $folders; do rmdir "$prefix/$folder" 2>/dev/null || true; done
         rmdir "$prefix" 2>/dev/null || true
     fi
-    [ -n "$dry" ] || say "removed $removed files, and the folders they left empty"
+    if [ -n "$dry" ]; then
+        say "nothing was done: this was a dry run"
+    else
+        say "removed $removed files, and the folders they left empty"
+    fi
     say "your configuration and tokens were left alone (\`dbgate logout\` forgets tokens)"
     exit 0
 fi
+
+no_room() {
+    say "error: nothing can be written below $prefix"
+    say "hint: give another folder with --prefix, or run this as a user who may write there"
+    exit 7
+}
+
+# Said before anything is built. The nearest folder that is there has to take the others.
+above=$prefix
+while [ -n "$above" ] && [ ! -e "$above" ]; do above=${above%/*}; done
+if [ ! -d "${above:-/}" ] || [ ! -w "${above:-/}" ]; then no_room; fi
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -228,7 +252,7 @@ placed=0
 place() {
     placed=$((placed + 1))
     [ -z "$dry" ] || return 0
-    mkdir -p "$(dirname "$2")"
+    mkdir -p "$(dirname "$2")" 2>/dev/null || no_room
     cp "$1" "$2.new"
     chmod "$3" "$2.new"
     mv -f "$2.new" "$2"
@@ -270,6 +294,18 @@ case :${MANPATH:-}: in
     *:"$prefix/share/man":*) ;;
     *) have man && ! man -w dbgate >/dev/null 2>&1 && say "for man pages: export MANPATH=\"$prefix/share/man:\"" ;;
 esac || true
+# Where bash-completion and fish look by themselves.
+case :${XDG_DATA_HOME:-${HOME:-}/.local/share}:${XDG_DATA_DIRS:-/usr/local/share:/usr/share}: in
+    *:"$prefix/share":*)
+        if [ ! -e /usr/share/bash-completion/bash_completion ] && ! have brew; then
+            say "for bash completions: install bash-completion, or . $(quote "$prefix/share/bash-completion/completions/dbgate")"
+        fi
+        ;;
+    *)
+        say "for bash completions: . $(quote "$prefix/share/bash-completion/completions/dbgate")"
+        say "for fish completions: set -a fish_complete_path $(quote "$prefix/share/fish/vendor_completions.d")"
+        ;;
+esac
 say "for zsh completions: fpath=($(quote "$prefix/share/zsh/site-functions") \$fpath), before compinit"
 say "for PowerShell completions: . $(quote "$prefix/share/powershell/completions/_dbgate.ps1")"
 

@@ -223,7 +223,35 @@ fn a_dry_run_says_the_same_and_does_nothing() {
         told.contains(&format!("rm -f '{}/bin/dbgate'", at.display())),
         "{told}"
     );
+    assert!(told.contains("nothing was done"), "{told}");
     assert_eq!(files(&at), before);
+}
+
+#[test]
+fn it_says_how_a_shell_finds_completions_that_it_would_not_look_for() {
+    let checkout = Checkout::new();
+    let told = checkout.succeed(&["--prefix", "x y"]);
+    let at = checkout.path("x y");
+    for line in [
+        format!(
+            "for bash completions: . '{}/share/bash-completion/completions/dbgate'",
+            at.display()
+        ),
+        format!(
+            "for fish completions: set -a fish_complete_path '{}/share/fish/vendor_completions.d'",
+            at.display()
+        ),
+    ] {
+        assert!(told.contains(&line), "{line} is not in {told}");
+    }
+    // What is told for bash works there.
+    let (_, line) = told.split_once("for bash completions: ").unwrap();
+    let script = format!("{}\ncomplete -p dbgate", line.lines().next().unwrap());
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(shown.contains("-F _dbgate dbgate"), "{}", said(&output));
+    // Below a home, fish looks by itself.
+    assert!(!checkout.succeed(&[]).contains("for fish completions"));
 }
 
 #[test]
@@ -231,7 +259,9 @@ fn what_is_wrong_is_told_with_the_next_step() {
     let checkout = Checkout::new();
     for (arguments, expected) in [
         (&["--nonsense"][..], "there is no option `--nonsense`"),
-        (&["--prefix"], "usage: ./install.sh"),
+        (&["--prefix"], "error: --prefix needs a folder"),
+        (&["--prefix", ""], "error: --prefix needs a folder"),
+        (&["--prefix="], "error: --prefix needs a folder"),
         (&["--demo", "--uninstall"], "exclude each other"),
     ] {
         let output = checkout.run(arguments);
@@ -250,6 +280,16 @@ fn what_is_wrong_is_told_with_the_next_step() {
             .status
             .success()
     );
+    // Before the build, not after it.
+    let output = checkout.run(&["--prefix", "/dev/null/nowhere"]);
+    assert_eq!(output.status.code(), Some(7), "{}", said(&output));
+    let told = said(&output);
+    assert!(
+        told.contains("nothing can be written below /dev/null/nowhere")
+            && told.contains("hint: give another folder with --prefix"),
+        "{told}"
+    );
+    assert!(!checkout.path("cargo.log").exists());
     checkout.without("cargo");
     let output = checkout.run(&["--prefix", "p"]);
     assert_eq!(output.status.code(), Some(7));
