@@ -4,7 +4,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use crate::gateway::session::run::{Outcome, Sent};
+use crate::gateway::budget::Sent;
+use crate::gateway::session::run::Outcome;
 
 /// The gateway's counters; clones share them.
 #[derive(Debug, Clone, Default)]

@@ -151,6 +151,14 @@ impl Totals {
 }
 
 impl Limits {
+    /// Whether there is a limit that the rows of several statements together may reach.
+    #[must_use]
+    pub fn bounds_results(&self) -> bool {
+        let totals = [&self.session, &self.hour];
+        let bounds = |totals: &&Totals| totals.rows.is_some() || totals.bytes.is_some();
+        totals.iter().any(bounds)
+    }
+
     /// The tighter of both in every respect.
     #[must_use]
     pub fn and(self, other: Self) -> Self {

@@ -7,7 +7,8 @@ use crate::audit::Recorded;
 use crate::audit::event;
 use crate::audit::event::private::Private;
 use crate::audit::recording::{Limit, Recorder};
-use crate::gateway::budget::Budget;
+use crate::gateway::budget::account::Account;
+use crate::gateway::budget::{Budget, Sent};
 use crate::gateway::intent::Intent;
 use crate::gateway::reply::{self, ForClient};
 use crate::gateway::session::answer::trial::Maximum;
@@ -53,8 +54,8 @@ pub struct Run {
     recorder: Recorder,
     /// Whether the first line of its `COPY` data, the names of the columns, is still to come.
     header: Header,
-    /// What its session has used up, and how much time there was left.
-    budget: Option<(Arc<Budget>, Option<Duration>)>,
+    /// What it takes of what its session may.
+    account: Option<Account>,
 }
 
 /// The first line of `COPY` data that is no row.
@@ -115,15 +116,6 @@ pub enum Rows {
     Lines(Box<Lines>),
 }
 
-/// How much has passed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Sent {
-    /// Rows or lines.
-    pub rows: u64,
-    /// Bytes of messages.
-    pub bytes: u64,
-}
-
 /// What came of a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -180,16 +172,16 @@ impl Run {
             decided,
             line: Vec::new(),
             header: Header::Past,
-            budget: None,
+            account: None,
         }
     }
 
     /// What it returns counts against what its session may.
     #[must_use]
     pub fn counted(self, budget: &Arc<Budget>, now: Duration) -> Self {
-        let (_, time) = budget.left(self.intent.inner().permit().limits(), now);
+        let account = Account::new(budget, self.intent.inner().permit().limits(), now);
         Self {
-            budget: Some((Arc::clone(budget), time)),
+            account: Some(account),
             ..self
         }
     }
@@ -437,8 +429,8 @@ impl Run {
             self.stopped = Some(Box::new(reply::byte_limit(limit)));
             return false;
         }
-        if let Some((budget, _)) = &self.budget
-            && let Err(fields) = budget.pass(limits, Sent { rows, bytes }, now)
+        if let Some(account) = &mut self.account
+            && let Err(fields) = account.pass(limits, Sent { rows, bytes }, now)
         {
             self.stopped = Some(Box::new(fields));
             return false;
@@ -471,8 +463,10 @@ impl Run {
             rows: left(limits.rows, self.sent.rows),
             bytes: left(limits.bytes, self.sent.bytes),
         };
-        let all = |(budget, _): &(Arc<Budget>, _)| budget.left(limits, now).0;
-        let room = self.budget.as_ref().map_or(room, |of| room.least(all(of)));
+        let room = match &self.account {
+            Some(account) => room.least(account.left(limits, now)),
+            None => room,
+        };
         (room.rows > 0 && room.bytes > 1024 * 1024).then_some(room)
     }
 
@@ -491,7 +485,7 @@ impl Run {
     #[must_use]
     pub fn deadline(&self, turn: Duration) -> Option<(Duration, Duration)> {
         let limit = self.intent.inner().permit().limits().statement_time;
-        let left = self.budget.as_ref().and_then(|(_, left)| *left);
+        let left = self.account.as_ref().and_then(Account::time);
         let limit = limit.into_iter().chain(left).min()?;
         let began = self.started.unwrap_or(turn).max(turn);
         Some((began.saturating_add(limit), limit))
@@ -500,8 +494,8 @@ impl Run {
     /// Its time is up.
     pub fn expire(&mut self, limit: Duration, now: Duration) {
         let limits = self.intent.inner().permit().limits();
-        self.stop(match &self.budget {
-            Some((budget, Some(left))) if *left == limit => budget.out_of_time(limits, now),
+        self.stop(match &self.account {
+            Some(account) if account.time() == Some(limit) => account.out_of_time(limits, now),
             _ => reply::time_limit(limit),
         });
     }
@@ -551,6 +545,9 @@ impl Run {
     pub fn finish(&mut self, outcome: Outcome, now: Duration) -> Option<Report> {
         if std::mem::replace(&mut self.reported, true) {
             return None;
+        }
+        if let Some(account) = &mut self.account {
+            account.settle(self.intent.inner().permit().limits(), now);
         }
         // Whole runs of messages are counted on the way, in binary format with what ends the data; the server says how many rows it were.
         if let (Outcome::Done(tag), Kind::CopyOut) = (&outcome, self.facts().kind)

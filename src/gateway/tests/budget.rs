@@ -1,9 +1,10 @@
 //! What a session may be sent in all, over its connections and within an hour.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::gateway::budget::Budget;
-use crate::gateway::session::run::Sent;
+use crate::gateway::budget::account::Account;
+use crate::gateway::budget::{Budget, Sent};
 use crate::policy::obligation::{Limits, Totals};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -92,4 +93,33 @@ fn a_new_session_of_the_same_owner_does_not_begin_a_new_hour() {
     // Somebody else's is another.
     assert_eq!(Budget::default().spend(&limits, 3, 2, MINUTE), Ok(()));
     assert_eq!(third.spend(&limits, 3, 2, MINUTE * 62), Ok(()));
+}
+
+#[test]
+fn what_nothing_bounds_is_known_to_the_budget_when_the_statement_has_ended() {
+    let budget = Arc::new(Budget::default());
+    let free = Limits::default();
+    let most = |rows: u64| {
+        let rows = Some(rows);
+        let totals = Totals {
+            rows,
+            ..Totals::default()
+        };
+        limits(totals, Totals::default())
+    };
+    let left = |most: &Limits| budget.left(most, MINUTE).0.rows;
+    let mut account = Account::new(&budget, &free, MINUTE);
+    for _ in 0..1500 {
+        assert_eq!(account.pass(&free, rows(1), MINUTE), Ok(()));
+    }
+    account.settle(&free, MINUTE);
+    account.settle(&free, MINUTE);
+    assert_eq!(left(&most(2000)), 500);
+    // Under a limit no row passes that the budget does not know at once.
+    let limits = most(1502);
+    let mut account = Account::new(&budget, &limits, MINUTE);
+    let mut other = Account::new(&budget, &limits, MINUTE);
+    assert_eq!(account.pass(&limits, rows(1), MINUTE), Ok(()));
+    assert_eq!(other.pass(&limits, rows(1), MINUTE), Ok(()));
+    assert!(account.pass(&limits, rows(1), MINUTE).is_err());
 }

@@ -7,10 +7,11 @@ pub(in crate::gateway::session) mod trial;
 
 use std::sync::Arc;
 
+use crate::gateway::budget::Sent;
 use crate::gateway::reply;
 use crate::gateway::session::ledger::{Asker, Owed};
 use crate::gateway::session::names::Undo;
-use crate::gateway::session::run::{Outcome, RunId, Sent};
+use crate::gateway::session::run::{Outcome, RunId};
 use crate::gateway::session::{Act, Error, Mode, Outbox, Pipeline, Session, Via, Voice};
 use crate::sql::footprint::Kind;
 use crate::wire::backend::{Message, TransactionStatus, kind};

@@ -1,13 +1,14 @@
 //! What a session has used up, across all its connections: statements, rows, and the masked values it was shown; and what its owner has
 //! used up within an hour, across all sessions on that database.
 
+pub mod account;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::broker::session::Session;
 use crate::gateway::reply;
-use crate::gateway::session::run::Sent;
 use crate::model::name::DatabaseName;
 use crate::model::session::SessionId;
 use crate::model::subject::SubjectId;
@@ -99,6 +100,15 @@ type Bounds = (Option<u64>, Option<u64>);
 struct Window {
     minutes: VecDeque<(Duration, u64)>,
     total: u64,
+}
+
+/// How much has passed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Rows or lines.
+    pub rows: u64,
+    /// Bytes of messages.
+    pub bytes: u64,
 }
 
 impl Budgets {
