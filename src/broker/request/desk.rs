@@ -27,7 +27,7 @@ const MAILBOX: usize = 256;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Where to reach the desk.
-pub(super) type Mailbox = mpsc::Sender<Command>;
+pub(in crate::broker) type Mailbox = mpsc::Sender<Command>;
 
 /// What came of a statement that waited.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ pub enum Outcome {
 
 /// What an approver says.
 #[derive(Debug, Clone)]
-pub(super) enum Verdict {
+pub(in crate::broker) enum Verdict {
     /// Yes.
     Approve {
         /// Why.
@@ -68,7 +68,7 @@ pub(super) enum Verdict {
 
 /// What the desk is asked.
 #[derive(Debug)]
-pub(super) enum Command {
+pub(in crate::broker) enum Command {
     /// Record and keep a request; tell approvers.
     Open {
         request: Box<Request>,
@@ -125,11 +125,11 @@ impl Desk {
         Self(mailbox)
     }
 
-    pub(super) fn mailbox(&self) -> Mailbox {
+    pub(in crate::broker) fn mailbox(&self) -> Mailbox {
         self.0.clone()
     }
 
-    pub(super) async fn open(
+    pub(in crate::broker) async fn open(
         &self,
         request: Request,
         event: Event,
@@ -144,7 +144,7 @@ impl Desk {
         .await
     }
 
-    pub(super) async fn decide(
+    pub(in crate::broker) async fn decide(
         &self,
         id: RequestId,
         approver: Subject,
@@ -174,7 +174,7 @@ impl Desk {
         .await
     }
 
-    pub(super) async fn withdraw(
+    pub(in crate::broker) async fn withdraw(
         &self,
         id: RequestId,
         subject: SubjectId,
@@ -183,7 +183,11 @@ impl Desk {
             .await
     }
 
-    pub(super) async fn keep(&self, id: RequestId, subject: SubjectId) -> Result<Request, Error> {
+    pub(in crate::broker) async fn keep(
+        &self,
+        id: RequestId,
+        subject: SubjectId,
+    ) -> Result<Request, Error> {
         self.ask(|reply| Command::Keep { id, subject, reply }).await
     }
 
