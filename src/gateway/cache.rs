@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::name::DatabaseName;
 use crate::sql::Scope;
-use crate::sql::catalog::Catalog;
+use crate::sql::catalog::{self, Catalog};
 use crate::sql::footprint::Analyzed;
 
 /// Texts beyond this length are not kept.
@@ -17,7 +17,7 @@ const MOST: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
     database: DatabaseName,
-    catalog: u64,
+    catalog: catalog::Version,
     policy: Arc<str>,
     text: Arc<str>,
     types: Arc<[u32]>,

@@ -14,7 +14,7 @@ use crate::model::session::SessionId;
 use crate::model::subject::SubjectId;
 use crate::policy::Shown;
 use crate::policy::obligation::Limits;
-use crate::sql::catalog::Catalog;
+use crate::sql::catalog::{self, Catalog};
 use crate::sql::footprint::{Effect, Facts};
 use crate::wire::error::{Fields, SqlState};
 
@@ -56,7 +56,7 @@ struct Written {
     /// The catalog before the session defined something: whatever is newer may be its own.
     before: Option<Arc<Catalog>>,
     /// The last catalog that was compared with that one.
-    seen: Option<u64>,
+    seen: Option<catalog::Version>,
 }
 
 /// What all statements of a session came to.
