@@ -135,6 +135,18 @@ impl Place {
         Ok(self.view_of(catalog))
     }
 
+    /// A view with a catalog that nobody else sees: that of a connection in a transaction with definitions of its own.
+    #[must_use]
+    pub fn own_view(&self, view: &View, catalog: Catalog) -> View {
+        let database = &self.target.name;
+        let protection = view.protection.again(&view.policy, database, &catalog);
+        View {
+            policy: Arc::clone(&view.policy),
+            catalog: Arc::new(catalog),
+            protection: Arc::new(protection),
+        }
+    }
+
     /// Resolves the protection when policy or catalog are others than last time.
     fn view_of(&self, catalog: Arc<Catalog>) -> View {
         let policy = Arc::clone(&self.policy.borrow());

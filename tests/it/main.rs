@@ -18,6 +18,7 @@ mod broker;
 mod check;
 mod clock;
 mod crash;
+mod definitions;
 mod demo;
 mod driver;
 mod durable;

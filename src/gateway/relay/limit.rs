@@ -105,7 +105,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             format!("pg_catalog.set_config('{name}', '{limit}', {inside})")
         });
         let sql = format!("SELECT {}", calls.collect::<Vec<_>>().join(", "));
-        self.ask_upstream(&sql, |_| {}).await?;
+        self.ask_upstream(&[&sql], |_| {}).await?;
         if inside {
             self.session.state_mut().limited();
         }

@@ -1,13 +1,14 @@
 //! The driver: one task a connection, which reads, feeds the pure session, and writes.
 //!
 //! Reading order: `duplex` (both streams at once) → here → `verdict` (what the session asks) → `hold` (a statement waits for its
-//! approval) → `estimate` (how many rows it may be) → `scope` (what the connection looks like) → `limit` (time limits stay) → `outcome` (what is recorded at the end).
+//! approval) → `estimate` (how many rows it may be) → `scope` (what the connection looks like) → `own` (what its transaction has defined) → `limit` (time limits stay) → `outcome` (what is recorded at the end).
 
 mod duplex;
 mod estimate;
 mod hold;
 mod limit;
 mod outcome;
+mod own;
 pub(super) mod scope;
 mod verdict;
 
@@ -25,6 +26,7 @@ use crate::gateway::Gateway;
 use crate::gateway::budget::Budget;
 use crate::gateway::cancel::Key;
 use crate::gateway::relay::duplex::{Reading, Side, Turn};
+use crate::gateway::relay::own::Own;
 use crate::gateway::reply;
 use crate::gateway::session::{self, Act, Next, Outbox, Session};
 use crate::gateway::startup::Tells;
@@ -65,6 +67,8 @@ pub(super) struct Relay<C> {
     cancelling: Option<JoinHandle<()>>,
     /// The policy whose trusted functions the session's state holds.
     trusted: Option<Arc<Policy>>,
+    /// What the open transaction has defined, when it was asked.
+    own: Option<Own>,
     statements: u64,
     notes: outcome::Notes,
     /// Since when the client has been gone that said good-bye while something was under way.
@@ -183,6 +187,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             drain: parts.drain,
             cancelling: None,
             trusted: None,
+            own: None,
             statements: 0,
             notes: outcome::Notes::default(),
             parted: None,

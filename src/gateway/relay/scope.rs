@@ -66,33 +66,35 @@ pg_catalog.current_setting('statement_timeout', true), pg_catalog.current_settin
 pg_catalog.current_setting('idle_in_transaction_session_timeout', true), \
 pg_catalog.current_setting('idle_session_timeout', true)";
 
-/// Writes a question.
-pub(crate) fn ask(question: &str, end: End, out: &mut Vec<u8>) {
-    let messages = [
-        Message::Parse {
-            name: OURS,
-            sql: question,
-            types: Vec::new(),
-        },
-        Message::Bind {
-            portal: OURS,
-            statement: OURS,
-            formats: Vec::new(),
-            parameters: Vec::new(),
-            results: Vec::new(),
-        },
-        Message::Execute {
-            portal: OURS,
-            limit: 0,
-        },
-        Message::Close(Target::Portal(OURS)),
-        Message::Close(Target::Statement(OURS)),
-        match end {
-            End::Flush => Message::Flush,
-            End::Sync => Message::Sync,
-        },
-    ];
-    for message in messages {
+/// Writes questions; each is run by itself.
+pub(crate) fn ask(questions: &[&str], end: End, out: &mut Vec<u8>) {
+    let asked = questions.iter().flat_map(|question| {
+        [
+            Message::Parse {
+                name: OURS,
+                sql: question,
+                types: Vec::new(),
+            },
+            Message::Bind {
+                portal: OURS,
+                statement: OURS,
+                formats: Vec::new(),
+                parameters: Vec::new(),
+                results: Vec::new(),
+            },
+            Message::Execute {
+                portal: OURS,
+                limit: 0,
+            },
+            Message::Close(Target::Portal(OURS)),
+            Message::Close(Target::Statement(OURS)),
+        ]
+    });
+    let last = match end {
+        End::Flush => Message::Flush,
+        End::Sync => Message::Sync,
+    };
+    for message in asked.chain([last]) {
         // It fits into messages; were it not so, the answer would not come and the connection end.
         message.encode(out).ok();
     }
@@ -191,16 +193,7 @@ impl Row {
         Relation {
             oid: self.oid,
             name: ObjectName::new("pg_temp", self.name),
-            kind: match self.kind {
-                'r' => RelationKind::Table,
-                'p' => RelationKind::Partitioned,
-                'v' => RelationKind::View,
-                'm' => RelationKind::Materialized,
-                'f' => RelationKind::Foreign,
-                'S' => RelationKind::Sequence,
-                'c' => RelationKind::Composite,
-                _ => RelationKind::Other,
-            },
+            kind: RelationKind::of(self.kind),
             columns: columns
                 .map(|column| Column {
                     number: column.number,

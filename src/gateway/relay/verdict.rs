@@ -31,7 +31,7 @@ use crate::wire::row::DataRow;
 /// How long a permit of a `Bind` counts for the `Execute` behind it without a second look.
 const FRESH: Duration = Duration::from_millis(200);
 /// How long the upstream may take to tell what its connection looks like.
-const LOOK: Duration = Duration::from_secs(10);
+pub(super) const LOOK: Duration = Duration::from_secs(10);
 
 /// How soon the catalog is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,10 +149,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     pub(super) async fn view(&mut self) -> Result<View, Stop> {
         let place = Arc::clone(self.attachment.session.place());
         let view = match (self.session.state().definitions(), place.view()) {
-            (Definitions::Known | Definitions::Uncommitted, Some(view)) => view,
+            (Definitions::Known | Definitions::Uncommitted | Definitions::Own, Some(view)) => view,
             (Definitions::Doubted, Some(_)) => self.refreshed(Pace::Slow).await?,
             (Definitions::Outdated, _) | (_, None) => self.refreshed(Pace::AtOnce).await?,
         };
+        let view = self.seen(view);
         self.session
             .state_mut()
             .wrote(self.budget.written(&view.catalog));
@@ -201,6 +202,20 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             let found = self.judged(ask, analyzed, view, leave);
             if attempt > 0 || !found.is_unresolved() {
                 return Ok(Some(found));
+            }
+            if self.defines() {
+                // Nobody else's catalog can help.
+                if !self.can_tell(ask) {
+                    return Ok(Some(found));
+                }
+                if ask.settled == Settled::No {
+                    return Ok(None);
+                }
+                let Some(own) = self.ask_for_definitions().await? else {
+                    return Ok(Some(found));
+                };
+                *view = own;
+                continue;
             }
             let before = view.catalog.version;
             *view = self.refreshed(Pace::Slow).await?;
@@ -326,7 +341,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             }
             TransactionStatus::Idle => {}
         }
-        self.ask_upstream("BEGIN", |_| {}).await?;
+        self.ask_upstream(&["BEGIN"], |_| {}).await?;
         self.session.begin_trial();
         Ok(())
     }
@@ -340,7 +355,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             .ok();
         let flushed = self.upstream.framed.flush().await;
         flushed.map_err(|_| End::UpstreamGone)?;
-        let ready = tokio::time::timeout(LOOK, self.settled(scope::End::Sync, |_| {})).await;
+        let ready = tokio::time::timeout(LOOK, self.settled(0, scope::End::Sync, |_| {})).await;
         ready.unwrap_or(Err(End::UpstreamGone))
     }
 
@@ -446,7 +461,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     /// Asks the upstream what its connection looks like. It owes nothing, and its transaction has not failed.
     pub(super) async fn look(&mut self) -> Result<(), Stop> {
         let mut look = None;
-        let asked = self.ask_upstream(scope::QUESTION, |row| look = scope::read(row));
+        let asked = self.ask_upstream(&[scope::QUESTION], |row| look = scope::read(row));
         match tokio::time::timeout(LOOK, asked).await {
             Ok(Ok(())) => {
                 let look: Look = look
@@ -463,7 +478,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     /// Asks the upstream something for ourselves; the client hears nothing of it.
     pub(super) async fn ask_upstream(
         &mut self,
-        question: &str,
+        questions: &[&str],
         row: impl FnMut(&DataRow<'_>),
     ) -> Result<(), End> {
         let end = if self.session.is_in_pipeline() {
@@ -472,13 +487,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             scope::End::Sync
         };
         self.post();
-        scope::ask(question, end, self.upstream.framed.out());
+        scope::ask(questions, end, self.upstream.framed.out());
         self.upstream
             .framed
             .flush()
             .await
             .map_err(|_| End::UpstreamGone)?;
-        self.settled(end, row).await
+        self.settled(questions.len(), end, row).await
     }
 
     /// What the upstream says unasked while it answers a question of ours.
@@ -492,6 +507,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     /// Reads the answers to what we asked.
     async fn settled(
         &mut self,
+        questions: usize,
         end: scope::End,
         mut row: impl FnMut(&DataRow<'_>),
     ) -> Result<(), End> {
@@ -507,7 +523,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 | Message::CommandComplete { .. } => {}
                 Message::CloseComplete => {
                     closed += 1;
-                    if closed == 2 && end == scope::End::Flush {
+                    if closed == 2 * questions && end == scope::End::Flush {
                         break;
                     }
                 }

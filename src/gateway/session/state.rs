@@ -73,6 +73,8 @@ pub enum Definitions {
     Known,
     /// This connection has changed definitions in a transaction that is still open: nobody else sees them.
     Uncommitted,
+    /// It has, and has been asked for them since.
+    Own,
     /// Definitions were changed: the catalog must be read again.
     Outdated,
     /// The upstream did not know a name that the catalog knows: it is looked at again, in its time.
@@ -155,7 +157,21 @@ impl State {
     pub fn refreshed(&mut self) {
         match self.definitions {
             Definitions::Outdated | Definitions::Doubted => self.definitions = Definitions::Known,
-            Definitions::Known | Definitions::Uncommitted => {}
+            Definitions::Known | Definitions::Uncommitted | Definitions::Own => {}
+        }
+    }
+
+    /// The connection was asked for the definitions of its open transaction.
+    pub fn told(&mut self) {
+        if self.definitions == Definitions::Uncommitted {
+            self.definitions = Definitions::Own;
+        }
+    }
+
+    /// What the connection told of its definitions counts no more; it can be asked again.
+    pub fn untold(&mut self) {
+        if self.definitions == Definitions::Own {
+            self.definitions = Definitions::Uncommitted;
         }
     }
 
@@ -254,6 +270,7 @@ impl State {
     pub(super) fn completed(&mut self, facts: &Facts) {
         if may_run_anything(facts) {
             self.touch();
+            self.untold();
         }
         match &facts.effect {
             Effect::None
@@ -334,8 +351,9 @@ impl State {
         self.rewind();
         self.transaction = Touched::No;
         self.guarded = Guard::Clear;
-        if self.definitions == Definitions::Uncommitted {
-            self.definitions = Definitions::Outdated;
+        match self.definitions {
+            Definitions::Uncommitted | Definitions::Own => self.definitions = Definitions::Outdated,
+            Definitions::Known | Definitions::Outdated | Definitions::Doubted => {}
         }
     }
 
@@ -357,6 +375,7 @@ impl State {
     }
 
     fn rewind(&mut self) {
+        self.untold();
         if self.transaction == Touched::Yes {
             self.freshness = Freshness::Stale;
         }

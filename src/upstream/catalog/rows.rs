@@ -84,6 +84,10 @@ struct SchemaRow {
 }
 
 #[derive(Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a column of `pg_class` or a question about it"
+)]
 struct RelationRow {
     oid: u32,
     schema: String,
@@ -169,6 +173,10 @@ impl TriggerRow {
 }
 
 #[derive(Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what happens on delete has nothing to do with what happens on update"
+)]
 struct ConstraintRow {
     relation: u32,
     kind: char,
