@@ -123,11 +123,19 @@ pub(super) async fn end(
     extract::Path(id): extract::Path<String>,
 ) -> Result<Json<types::SessionView>, Error> {
     let id = read_id(&id)?;
-    state
+    let ended = state
         .broker
         .end_session(&caller.subject, &id, Some(client))
-        .await?;
-    Ok(Json(find(&state, &caller, &id).await?))
+        .await;
+    let session = find(&state, &caller, &id).await;
+    match (ended, session) {
+        // It was over before: that is what was asked for.
+        (Err(broker::Error::NoSession), Ok(session)) if session.close_reason.is_some() => {
+            Ok(Json(session))
+        }
+        (Err(error), _) => Err(error.into()),
+        (Ok(()), session) => session.map(Json),
+    }
 }
 
 /// `POST /v1/sessions/{id}/renew`

@@ -135,6 +135,17 @@ fn a_session_of_env_ends_when_it_is_told_to() {
         .output()
         .unwrap();
     assert!(kill.status.success());
+    // Once more is no mistake, and says since when and why it is over.
+    let again = demo
+        .command("engineer", &["sessions", "kill", id])
+        .output()
+        .unwrap();
+    assert_eq!(again, kill);
+    let unknown = demo
+        .command("engineer", &["sessions", "kill", "s0123456789ab"])
+        .output()
+        .unwrap();
+    assert_eq!(unknown.status.code(), Some(1));
     let after = psql(&url, "select 1");
     assert!(
         after.contains("FATAL") && after.contains("dbgate env"),
