@@ -35,11 +35,9 @@ pub(super) async fn show(
 ) -> Result<Json<Answer>, Error> {
     let Json(body) = body.map_err(|error| Error::unreadable(&error.body_text()))?;
     let database: DatabaseName = (body.database.parse())
-        .map_err(|error: crate::model::name::NameError| Error::bad_request(error.to_string()))?;
-    let access: Access =
-        (body.access.parse()).map_err(|error: crate::model::access::AccessError| {
-            Error::bad_request(error.to_string())
-        })?;
+        .map_err(|error: crate::model::name::Error| Error::bad_request(error.to_string()))?;
+    let access: Access = (body.access.parse())
+        .map_err(|error: crate::model::access::Error| Error::bad_request(error.to_string()))?;
     let broker = &state.broker;
     let policy = broker.policy();
     let now = broker.clock().now();

@@ -12,7 +12,7 @@ use crate::api::types;
 use crate::audit::event::private::Private;
 use crate::audit::event::{Action, Context, Event};
 use crate::model::secret::Secret;
-use crate::model::subject::{Subject, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::oidc::issuer::Credentials;
 
 /// `GET /v1/info`
@@ -105,9 +105,9 @@ pub(super) fn view(subject: &Subject) -> types::SubjectView {
         sub: subject.id.sub.clone(),
         display: subject.display.clone(),
         kind: match subject.kind {
-            SubjectKind::Person => "person",
-            SubjectKind::Job => "job",
-            SubjectKind::Agent => "agent",
+            subject::Kind::Person => "person",
+            subject::Kind::Job => "job",
+            subject::Kind::Agent => "agent",
         }
         .to_owned(),
         groups: subject.groups.iter().cloned().collect(),

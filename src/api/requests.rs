@@ -16,7 +16,7 @@ use crate::broker::request::What;
 use crate::broker::request::approver::is_same;
 use crate::model::session::RequestId;
 use crate::model::subject::Subject;
-use crate::store::request::{Request, RequestFilter, RequestKind, RequestState};
+use crate::store::request::{self, Request};
 
 /// The most requests one answer lists.
 const MOST: u32 = 1000;
@@ -31,12 +31,12 @@ pub(super) async fn list(
     let states = if query.all {
         Vec::new()
     } else {
-        vec![RequestState::Pending]
+        vec![request::State::Pending]
     };
-    let filter = RequestFilter {
+    let filter = request::Filter {
         states,
         limit: MOST,
-        ..RequestFilter::default()
+        ..request::Filter::default()
     };
     let requests = state.broker.requests(&caller.subject, &filter).await?;
     let views = requests.iter().map(|one| view(one, &caller.subject));
@@ -143,8 +143,8 @@ pub(super) fn view(request: &Request, viewer: &Subject) -> types::RequestView {
     types::RequestView {
         id: request.id.to_string(),
         what: match request.kind {
-            RequestKind::Session => "session",
-            RequestKind::Statement => "statement",
+            request::Kind::Session => "session",
+            request::Kind::Statement => "statement",
         }
         .to_owned(),
         state: request.state.as_str().to_owned(),

@@ -17,7 +17,7 @@ use crate::broker;
 use crate::broker::open::Outcome;
 use crate::broker::session::Session;
 use crate::model::session::SessionId;
-use crate::store::session::{Phase, SessionFilter, SessionState};
+use crate::store::session::{self, Phase};
 
 /// The most sessions one answer lists.
 const MOST: u32 = 1000;
@@ -27,11 +27,11 @@ pub(super) async fn me(
     extract::State(state): extract::State<Arc<State>>,
     Caller(caller): Caller,
 ) -> Result<Json<types::Me>, Error> {
-    let filter = SessionFilter {
+    let filter = session::Filter {
         subject: Some(caller.subject.id.clone()),
         phase: Phase::Live,
         limit: MOST,
-        ..SessionFilter::default()
+        ..session::Filter::default()
     };
     let sessions = state.broker.list_sessions(&caller.subject, &filter).await?;
     Ok(Json(types::Me {
@@ -94,10 +94,10 @@ pub(super) async fn list(
 ) -> Result<Json<Vec<types::SessionView>>, Error> {
     let extract::Query(query) = query.map_err(|error| Error::unreadable(&error.body_text()))?;
     let phase = if query.all { Phase::Any } else { Phase::Live };
-    let filter = SessionFilter {
+    let filter = session::Filter {
         phase,
         limit: MOST,
-        ..SessionFilter::default()
+        ..session::Filter::default()
     };
     let sessions = state.broker.list_sessions(&caller.subject, &filter).await?;
     Ok(Json(
@@ -191,7 +191,7 @@ async fn find(
     caller: &broker::login::Caller,
     id: &SessionId,
 ) -> Result<types::SessionView, Error> {
-    let filter = SessionFilter::default();
+    let filter = session::Filter::default();
     let sessions = state.broker.list_sessions(&caller.subject, &filter).await?;
     let kept = sessions.iter().find(|kept| kept.id == *id);
     kept.map(|kept| listed(state, kept))
@@ -215,12 +215,12 @@ fn live(session: &Session) -> types::SessionView {
 }
 
 /// A session as the store has it.
-fn listed(state: &State, kept: &crate::store::session::Session) -> types::SessionView {
+fn listed(state: &State, kept: &session::Session) -> types::SessionView {
     let (word, close_reason) = match &kept.state {
-        SessionState::Opening => ("opening", None),
-        SessionState::Open => ("open", None),
-        SessionState::Closing { why, .. } => ("closing", Some(why.to_string())),
-        SessionState::Closed { why, .. } => ("closed", Some(why.to_string())),
+        session::State::Opening => ("opening", None),
+        session::State::Open => ("open", None),
+        session::State::Closing { why, .. } => ("closing", Some(why.to_string())),
+        session::State::Closed { why, .. } => ("closed", Some(why.to_string())),
     };
     types::SessionView {
         id: kept.id.to_string(),

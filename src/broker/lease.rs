@@ -16,8 +16,7 @@ use crate::broker::session::Session;
 use crate::broker::{Core, Error, reaper, record};
 use crate::model::secret::Secret;
 use crate::model::session::CloseReason;
-use crate::store;
-use crate::store::lease::LeaseState;
+use crate::store::lease;
 use crate::upstream;
 use crate::upstream::check;
 use crate::upstream::connect::{self, Connection};
@@ -162,11 +161,11 @@ impl Keeper {
         let number = self.last.as_deref().map_or(0, number_of).saturating_add(1);
         let name = Name::new(&session.subject.display, &session.id, number);
         let ends = session.ends();
-        let intent = store::lease::Lease {
+        let intent = lease::Lease {
             role: name.to_string(),
             session: session.id.clone(),
             database: session.database.clone(),
-            state: LeaseState::Intent,
+            state: lease::State::Intent,
             created: self.core.clock.now(),
             ends,
             tries: 0,
@@ -196,7 +195,7 @@ impl Keeper {
             Ok(created) => {
                 place.saw(created.clock);
                 let moved =
-                    store.move_lease(name.as_str(), LeaseState::Intent, LeaseState::Created);
+                    store.move_lease(name.as_str(), lease::State::Intent, lease::State::Created);
                 let last = self.last.as_deref();
                 let named = store.replace_role(&session.id, last, Some(name.as_str()));
                 let (moved, named) = tokio::join!(moved, named);

@@ -46,7 +46,6 @@ use crate::model::subject::Subject;
 use crate::model::time::{Clock, Entropy};
 use crate::policy::{Denial, Policy};
 use crate::sql;
-use crate::store::request::RequestState;
 use crate::store::{self, Store};
 use crate::upstream;
 use crate::upstream::target::Target;
@@ -453,7 +452,7 @@ pub enum Error {
     NoRequest(RequestId),
     /// The request is decided.
     #[error("the request is {} already", .0.as_str())]
-    Settled(RequestState),
+    Settled(store::request::State),
     /// The approval was given for something else.
     #[error("what was approved is something else")]
     OtherRequest,

@@ -19,8 +19,8 @@ use crate::policy::document::allow::Power;
 use crate::policy::open::{self, Grant, Opening};
 use crate::policy::{Demand, Policy};
 use crate::store;
-use crate::store::request::{Request, RequestKind, RequestState};
-use crate::store::session::{Credential, Phase, SessionFilter, SessionState};
+use crate::store::request::Request;
+use crate::store::session::{self, Credential, Phase};
 use crate::store::token::Digest;
 use crate::wire::scram::{CLIENT_ITERATIONS, Verifier};
 
@@ -151,8 +151,9 @@ impl Broker {
     ) -> Result<Option<Request>, Error> {
         let request = self.own_request(subject, id).await?;
         match (request.kind, request.state) {
-            (RequestKind::Statement, _) | (RequestKind::Session, RequestState::Pending) => Ok(None),
-            (RequestKind::Session, RequestState::Approved) => {
+            (store::request::Kind::Statement, _)
+            | (store::request::Kind::Session, store::request::State::Pending) => Ok(None),
+            (store::request::Kind::Session, store::request::State::Approved) => {
                 // The policy may ask for other people by now than those who agreed.
                 let given = request.approvals.iter().map(|given| &given.approver);
                 if !demand.is_met_by(given) {
@@ -165,7 +166,7 @@ impl Broker {
                     .await?;
                 used.map(Some).ok_or(Error::OtherRequest)
             }
-            (RequestKind::Session, state) => Err(Error::Settled(state)),
+            (store::request::Kind::Session, state) => Err(Error::Settled(state)),
         }
     }
 
@@ -191,7 +192,7 @@ impl Broker {
         let now = self.core.clock.now();
         let (secret, verifier) = self.credential()?;
         let terms = Terms::new(grant, approved.is_some());
-        let kept = store::session::Session {
+        let kept = session::Session {
             id: SessionId::random(&*self.core.entropy),
             subject: subject.clone(),
             family: ask.family,
@@ -200,7 +201,7 @@ impl Broker {
             reason: ask.reason.unwrap_or_default(),
             opened: now,
             ends: now.after(grant.duration),
-            state: SessionState::Opening,
+            state: session::State::Opening,
             role: None,
             credential: credential(&secret, &verifier),
             request: ask.request,
@@ -298,19 +299,19 @@ impl Broker {
 
     /// Takes up the sessions of an earlier run whose end has not come, and finishes the others.
     pub(super) async fn take_up(self: &Arc<Self>) -> Result<(), Error> {
-        let filter = SessionFilter {
+        let filter = session::Filter {
             phase: Phase::Unfinished,
-            ..SessionFilter::default()
+            ..session::Filter::default()
         };
         for kept in self.core.store.sessions(&filter).await? {
             let now = self.core.clock.now();
             let end = match &kept.state {
-                SessionState::Closing { why, .. } => Some(why.clone()),
+                session::State::Closing { why, .. } => Some(why.clone()),
                 // Nobody was ever given its secret.
-                SessionState::Opening => Some(CloseReason::Ended),
-                SessionState::Open if kept.ends <= now => Some(CloseReason::Expired),
-                SessionState::Open => None,
-                SessionState::Closed { .. } => continue,
+                session::State::Opening => Some(CloseReason::Ended),
+                session::State::Open if kept.ends <= now => Some(CloseReason::Expired),
+                session::State::Open => None,
+                session::State::Closed { .. } => continue,
             };
             let revived = self.revive(&kept);
             match (end, revived) {
@@ -325,7 +326,7 @@ impl Broker {
     }
 
     /// `None` when its database is not offered any more, or it cannot be read.
-    fn revive(&self, kept: &store::session::Session) -> Option<Arc<Session>> {
+    fn revive(&self, kept: &session::Session) -> Option<Arc<Session>> {
         let place = self.places.get(&kept.database)?;
         let terms: Terms = serde_json::from_str(&kept.grant).ok()?;
         let verifier = Verifier::parse(kept.credential.verifier.expose()).ok()?;
@@ -335,7 +336,7 @@ impl Broker {
     }
 
     /// Finishes the end of a session that has no lease and no task.
-    pub(super) async fn finish_kept(&self, kept: &store::session::Session, why: &CloseReason) {
+    pub(super) async fn finish_kept(&self, kept: &session::Session, why: &CloseReason) {
         let now = self.core.clock.now();
         let finished = async {
             self.core.store.begin_close(&kept.id, why, now).await?;
@@ -536,8 +537,8 @@ impl Broker {
     pub async fn list_sessions(
         &self,
         viewer: &Subject,
-        filter: &SessionFilter,
-    ) -> Result<Vec<store::session::Session>, Error> {
+        filter: &session::Filter,
+    ) -> Result<Vec<session::Session>, Error> {
         let all = open::may(
             &self.policy(),
             viewer,

@@ -16,8 +16,8 @@ use crate::broker::session::Session;
 use crate::broker::{Broker, Core, record};
 use crate::model::session::{CloseReason, SessionId};
 use crate::store;
-use crate::store::lease::{Lease, LeaseState};
-use crate::store::session::{Phase, SessionFilter, SessionState};
+use crate::store::lease::{self, Lease};
+use crate::store::session::{self, Phase};
 use crate::upstream;
 use crate::upstream::role::end::{self, Stuck};
 use crate::upstream::role::{self, name::Name};
@@ -113,7 +113,7 @@ async fn forget(core: &Core, name: &Name) -> bool {
     let settled = async {
         let kept = core.store.lease(name.as_str()).await?;
         let young = kept.filter(|lease| {
-            lease.state == LeaseState::Intent
+            lease.state == lease::State::Intent
                 && lease.created.until(core.clock.now()) < UNDER_WAY
                 && lease.created.after(UNDER_WAY) > core.clock.now()
         });
@@ -225,10 +225,10 @@ async fn reap_one(core: &Core, place: &Place, lease: &Lease, closed: bool) {
         return;
     };
     let detail: Detail = serde_json::from_str(&lease.detail).unwrap_or_default();
-    if lease.state == LeaseState::Created {
+    if lease.state == lease::State::Created {
         let closing =
             core.store
-                .move_lease(name.as_str(), LeaseState::Created, LeaseState::Closing);
+                .move_lease(name.as_str(), lease::State::Created, lease::State::Closing);
         if let Err(error) = closing.await {
             tracing::error!(role = name.as_str(), %error, "a lease left behind could not be stored");
         }
@@ -280,17 +280,17 @@ async fn sweep(
         }
     }
     let leases = core.store.leases().await?;
-    let stuck = leases.iter().filter(|l| l.state == LeaseState::Stuck);
+    let stuck = leases.iter().filter(|l| l.state == lease::State::Stuck);
     core.stuck.store(stuck.count(), Ordering::Relaxed);
     for lease in leases {
-        let due = lease.state == LeaseState::Stuck && lease.next.is_none_or(|next| next <= now);
+        let due = lease.state == lease::State::Stuck && lease.next.is_none_or(|next| next <= now);
         if let (true, Some(place)) = (due, broker.places.get(&lease.database)) {
             reap_one(core, place, &lease, false).await;
         }
     }
-    let filter = SessionFilter {
+    let filter = session::Filter {
         phase: Phase::Unfinished,
-        ..SessionFilter::default()
+        ..session::Filter::default()
     };
     let mut found = HashSet::new();
     for kept in core.store.sessions(&filter).await? {
@@ -299,14 +299,14 @@ async fn sweep(
             continue;
         }
         match &kept.state {
-            SessionState::Closing { why, .. } => broker.finish_kept(&kept, why).await,
-            SessionState::Open if lost.contains(&kept.id) => {
+            session::State::Closing { why, .. } => broker.finish_kept(&kept, why).await,
+            session::State::Open if lost.contains(&kept.id) => {
                 broker.finish_kept(&kept, &CloseReason::Ended).await;
             }
-            SessionState::Open => {
+            session::State::Open => {
                 found.insert(kept.id.clone());
             }
-            SessionState::Opening | SessionState::Closed { .. } => {}
+            session::State::Opening | session::State::Closed { .. } => {}
         }
     }
     Ok(found)

@@ -11,7 +11,7 @@ use crate::cli::signal;
 use crate::cli::ui::Ui;
 use crate::model::name::DatabaseName;
 use crate::model::time::{Timestamp, parse_span};
-use crate::net::clock::SystemClock;
+use crate::net::clock;
 use crate::shell::session::{Ending, Session, Settings};
 
 /// Who sits at a terminal may wait as long as a working day for an approval.
@@ -73,7 +73,7 @@ pub async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(), Erro
         history,
         broker: broker.clone(),
     };
-    let clock = Arc::new(SystemClock::new());
+    let clock = Arc::new(clock::System::new());
     let mut killed = signal::killed()?;
     let sitting = Session::new(settings, clock, connection, ui.screen())?;
     let sitting = async {

@@ -12,8 +12,8 @@ use crate::cli::remembered;
 use crate::cli::ui::Ui;
 use crate::config::client;
 use crate::model::secret::Secret;
-use crate::net::clock::SystemClock;
-use crate::net::entropy::SystemEntropy;
+use crate::net::clock;
+use crate::net::entropy;
 use crate::remote::broker::{Address, Broker};
 use crate::remote::credentials::Store;
 use crate::remote::sign_in::Account;
@@ -259,7 +259,7 @@ impl Globals {
             })?),
         };
         let store = self.store(kind)?;
-        let (clock, entropy) = (Arc::new(SystemClock::new()), Arc::new(SystemEntropy));
+        let (clock, entropy) = (Arc::new(clock::System::new()), Arc::new(entropy::System));
         Ok(Account::new(broker, store, ca, clock, entropy))
     }
 
@@ -271,7 +271,7 @@ impl Globals {
         Ok(Store::new(
             kind,
             &self.config_dir()?,
-            Arc::new(SystemEntropy),
+            Arc::new(entropy::System),
         ))
     }
 

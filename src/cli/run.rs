@@ -19,9 +19,9 @@ use crate::cli::tunnel::hear;
 use crate::cli::ui::Ui;
 use crate::model::name::DatabaseName;
 use crate::model::time::parse_span;
-use crate::net::clock::SystemClock;
+use crate::net::clock;
 use crate::net::drain;
-use crate::net::entropy::SystemEntropy;
+use crate::net::entropy;
 use crate::tunnel::door::Door;
 use crate::tunnel::keeper::Keeper;
 use crate::tunnel::listen::Local;
@@ -79,7 +79,7 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
     let granted = session::open(ui, &broker, ask.clone(), patience).await?;
     let (keeper, handle) = Keeper::new(
         ask,
-        Arc::new(SystemClock::new()),
+        Arc::new(clock::System::new()),
         speaker.clone(),
         signal.clone(),
     );
@@ -126,9 +126,9 @@ async fn listen(
     let listener = Local::port(0).await?;
     let local = tunnel::Local {
         user: place::USER.to_owned(),
-        secret: place::secret(&SystemEntropy),
+        secret: place::secret(&entropy::System),
     };
-    let door = Door::new(&local, args.database.as_str(), Arc::new(SystemEntropy))
+    let door = Door::new(&local, args.database.as_str(), Arc::new(entropy::System))
         .map_err(|error| Error::setup(format!("use a secret for the tunnel: {error}")))?;
     let settings = Settings {
         host: "127.0.0.1".to_owned(),

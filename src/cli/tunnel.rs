@@ -17,9 +17,9 @@ use crate::cli::ui::Ui;
 use crate::config::problem::nearest;
 use crate::model::name::DatabaseName;
 use crate::model::time::Clock;
-use crate::net::clock::SystemClock;
+use crate::net::clock;
 use crate::net::drain;
-use crate::net::entropy::SystemEntropy;
+use crate::net::entropy;
 use crate::tunnel::door::Door;
 use crate::tunnel::keeper::Keeper;
 use crate::tunnel::listen::Local;
@@ -92,7 +92,7 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
         args,
         speaker,
         signal,
-        clock: Arc::new(SystemClock::new()),
+        clock: Arc::new(clock::System::new()),
         trust: session::trust(&globals.address()?),
     };
     offered(ui, globals, &args.databases).await?;
@@ -190,7 +190,7 @@ async fn start(
         common.speaker.clone(),
         common.signal.clone(),
     );
-    let door = Door::new(&place.local, database.as_str(), Arc::new(SystemEntropy))
+    let door = Door::new(&place.local, database.as_str(), Arc::new(entropy::System))
         .map_err(|error| Error::setup(format!("use the secret of the tunnel: {error}")))?;
     let way = Way {
         handle,
@@ -210,7 +210,7 @@ async fn listen(
     spot: &Spot,
     socket: Option<&Path>,
 ) -> Result<(Local, Place), Error> {
-    let mut place = places.of(name, spot.port, &SystemEntropy)?;
+    let mut place = places.of(name, spot.port, &entropy::System)?;
     let local = loop {
         let local = match socket {
             Some(directory) => Local::socket(directory, place.port),
@@ -230,7 +230,7 @@ async fn listen(
             }
         }
     };
-    places.keep(name, &place, &SystemEntropy)?;
+    places.keep(name, &place, &entropy::System)?;
     Ok((local, place))
 }
 

@@ -11,7 +11,7 @@ use url::Url;
 use crate::config::problem::{Problems, Source, nearest};
 use crate::config::table::{self, Table};
 use crate::model::name::DatabaseName;
-use crate::model::subject::SubjectKind;
+use crate::model::subject;
 use crate::model::time::parse_span;
 
 /// Everything a broker needs to know before it starts.
@@ -82,7 +82,7 @@ pub struct Issuer {
     /// Scopes a login asks for.
     pub scopes: Vec<String>,
     /// What its subjects are, unless `kind_claim` says so.
-    pub kind: SubjectKind,
+    pub kind: subject::Kind,
     /// A claim that holds `person`, `job` or `agent`.
     pub kind_claim: Option<String>,
     /// The claim that holds the groups.
@@ -294,16 +294,16 @@ fn read_issuer(mut table: Table<'_>, base: &Path, problems: &mut Problems) -> Op
     let audience = table.text("audience", problems);
     let audience = table.require("audience", audience, problems);
     let kinds = [
-        ("person", SubjectKind::Person),
-        ("job", SubjectKind::Job),
-        ("agent", SubjectKind::Agent),
+        ("person", subject::Kind::Person),
+        ("job", subject::Kind::Job),
+        ("agent", subject::Kind::Agent),
     ];
     let issuer = Issuer {
         url: url.unwrap_or_default(),
         audience: audience.unwrap_or_default(),
         client_id: table.text("client_id", problems),
         scopes: table.texts("scopes", problems),
-        kind: choose(&mut table, "kind", &kinds, problems).unwrap_or(SubjectKind::Person),
+        kind: choose(&mut table, "kind", &kinds, problems).unwrap_or(subject::Kind::Person),
         kind_claim: table.text("kind_claim", problems),
         groups_claim: table.text("groups_claim", problems),
         groups: table.texts("groups", problems),

@@ -16,7 +16,7 @@ use crate::demo::issuer::{self, Issuer};
 use crate::demo::locate::{self, Places};
 use crate::demo::place::{self, Place};
 use crate::demo::postgres;
-use crate::model::name::NameError;
+use crate::model::name;
 use crate::net;
 use crate::net::drain::Signal;
 use crate::server::{self, Running, Surroundings};
@@ -92,7 +92,7 @@ pub enum Error {
     },
     /// The offered name, which is a mistake of ours.
     #[error(transparent)]
-    Name(#[from] NameError),
+    Name(#[from] name::Error),
     /// Somebody wants it to end before it is there.
     #[error("interrupted")]
     Interrupted,

@@ -9,7 +9,7 @@ use crate::identity::Verified;
 use crate::identity::error::{Error, show};
 use crate::identity::strict;
 use crate::model::escape::is_unsafe;
-use crate::model::subject::{Subject, SubjectId, SubjectKind};
+use crate::model::subject::{self, Subject};
 
 /// The entry of [`Subject::claims`] that names the claim groups were looked for in.
 pub const LOOKED_FOR: &str = "(groups claim)";
@@ -101,7 +101,7 @@ pub fn subject(
                 // The display claim names the person.
                 display = format!("{} for {display}", show(&id.sub));
             }
-            (id, SubjectKind::Agent, Some(behalf))
+            (id, subject::Kind::Agent, Some(behalf))
         }
     };
     Ok(Subject {
@@ -213,15 +213,15 @@ fn read_groups(said: &Said<'_>, name: &str) -> Result<Vec<String>, Error> {
     Ok(groups)
 }
 
-fn read_kind(said: &Said<'_>, issuer: &Issuer) -> Result<SubjectKind, Error> {
+fn read_kind(said: &Said<'_>, issuer: &Issuer) -> Result<subject::Kind, Error> {
     let Some(name) = &issuer.kind_claim else {
         return Ok(issuer.kind);
     };
     match said.find(name) {
         None => Ok(issuer.kind),
-        Some(Value::String(word)) if word == "person" => Ok(SubjectKind::Person),
-        Some(Value::String(word)) if word == "job" => Ok(SubjectKind::Job),
-        Some(Value::String(word)) if word == "agent" => Ok(SubjectKind::Agent),
+        Some(Value::String(word)) if word == "person" => Ok(subject::Kind::Person),
+        Some(Value::String(word)) if word == "job" => Ok(subject::Kind::Job),
+        Some(Value::String(word)) if word == "agent" => Ok(subject::Kind::Agent),
         Some(_) => Err(Error::Mapped {
             name: name.clone(),
             want: "`person`, `job` or `agent`",
@@ -230,7 +230,7 @@ fn read_kind(said: &Said<'_>, issuer: &Issuer) -> Result<SubjectKind, Error> {
 }
 
 /// A short name without anything that could disturb a terminal or a log.
-fn read_display(said: &Said<'_>, id: &SubjectId, issuer: &Issuer) -> String {
+fn read_display(said: &Said<'_>, id: &subject::Id, issuer: &Issuer) -> String {
     let names = [
         issuer.display_claim.as_str(),
         "email",
@@ -272,7 +272,10 @@ fn kept(name: &str, value: &Value) -> Result<String, Error> {
 /// subject acts, the person is in the claim. An actor must be of the token's own issuer, or one issuer could name
 /// another's subjects; for whom it acts is taken as it says, because that only ever takes rights away. A thin token may leave
 /// both to `userinfo`.
-fn actor(said: &Said<'_>, verified: &Verified) -> Result<Option<(SubjectId, SubjectId)>, Error> {
+fn actor(
+    said: &Said<'_>,
+    verified: &Verified,
+) -> Result<Option<(subject::Id, subject::Id)>, Error> {
     let wrong = |name: &str, want| {
         Err(Error::Mapped {
             name: name.to_owned(),
@@ -294,7 +297,7 @@ fn actor(said: &Said<'_>, verified: &Verified) -> Result<Option<(SubjectId, Subj
     }
 }
 
-fn named(value: &Value, verified: &Verified) -> Option<SubjectId> {
+fn named(value: &Value, verified: &Verified) -> Option<subject::Id> {
     let (issuer, sub) = match value {
         Value::String(sub) => (None, sub.as_str()),
         Value::Object(members) => (members.get("iss"), members.get("sub")?.as_str()?),
@@ -307,7 +310,7 @@ fn named(value: &Value, verified: &Verified) -> Option<SubjectId> {
     let good = |text: &str| {
         !text.is_empty() && text.len() <= MAX_TEXT && !text.chars().any(char::is_control)
     };
-    (good(sub) && good(&issuer)).then(|| SubjectId {
+    (good(sub) && good(&issuer)).then(|| subject::Id {
         issuer,
         sub: sub.to_owned(),
     })

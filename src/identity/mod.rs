@@ -24,7 +24,7 @@ use crate::identity::error::{Error, show};
 use crate::identity::keys::Keys;
 use crate::identity::token::{Algorithm, Token};
 use crate::model::secret::Secret;
-use crate::model::subject::SubjectId;
+use crate::model::subject;
 use crate::model::time::Timestamp;
 
 /// How far an issuer's clock may be off.
@@ -51,15 +51,15 @@ pub struct Expect {
 ///
 /// ```compile_fail
 /// use dbgate::identity::Verified;
-/// use dbgate::model::{subject::SubjectId, time::Timestamp};
+/// use dbgate::model::{subject::Id, time::Timestamp};
 ///
-/// let id = SubjectId { issuer: "https://issuer.example".into(), sub: "root".into() };
+/// let id = subject::Id { issuer: "https://issuer.example".into(), sub: "root".into() };
 /// let claims = serde_json::Map::new();
 /// let verified = Verified { id, claims, issued: Timestamp::EPOCH, expires: Timestamp::EPOCH };
 /// ```
 #[derive(Debug, Clone)]
 pub struct Verified {
-    id: SubjectId,
+    id: subject::Id,
     claims: Map<String, Value>,
     issued: Timestamp,
     expires: Timestamp,
@@ -68,7 +68,7 @@ pub struct Verified {
 impl Verified {
     /// Whom the token names.
     #[must_use]
-    pub const fn id(&self) -> &SubjectId {
+    pub const fn id(&self) -> &subject::Id {
         &self.id
     }
 
@@ -118,7 +118,7 @@ pub fn verify(
             want: "1 to 1024 bytes without control characters",
         });
     }
-    let id = SubjectId {
+    let id = subject::Id {
         issuer: expect.issuer.clone(),
         sub: sub.to_owned(),
     };

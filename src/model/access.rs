@@ -25,13 +25,13 @@ impl fmt::Display for Access {
 }
 
 impl FromStr for Access {
-    type Err = AccessError;
+    type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "read" => Ok(Self::Read),
             "write" => Ok(Self::Write),
-            other => Err(AccessError(other.to_owned())),
+            other => Err(Error(other.to_owned())),
         }
     }
 }
@@ -39,4 +39,4 @@ impl FromStr for Access {
 /// Text that names no access.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no access; write `read` or `write`")]
-pub struct AccessError(String);
+pub struct Error(String);

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 /// The name under which a PostgreSQL database is offered: `prod`.
 ///
 /// Lower-case letters, digits, `-` and `_`, starting with a letter or digit, at most 40 bytes.
+#[expect(
+    clippy::module_name_repetitions,
+    reason = "`name::Database` would read as the database itself"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct DatabaseName(String);
 
@@ -26,7 +30,7 @@ impl fmt::Display for DatabaseName {
 }
 
 impl FromStr for DatabaseName {
-    type Err = NameError;
+    type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
@@ -37,7 +41,7 @@ impl FromStr for DatabaseName {
         if starts && text.len() <= 40 && text.bytes().all(ok) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(NameError(text.to_owned()))
+            Err(Error(text.to_owned()))
         }
     }
 }
@@ -54,9 +58,13 @@ impl<'de> Deserialize<'de> for DatabaseName {
 #[error(
     "`{0}` is no database name: 1 to 40 of a-z, 0-9, `-` and `_`, starting with a letter or digit"
 )]
-pub struct NameError(String);
+pub struct Error(String);
 
 /// A name inside PostgreSQL, of a relation, function or type: schema and name as the catalog stores them.
+#[expect(
+    clippy::module_name_repetitions,
+    reason = "`name::Object` would read as the object itself"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectName {
     /// The schema.

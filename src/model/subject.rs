@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 /// The identity everything is tied to: (`iss`, `sub`). E-mail addresses and names are for display only.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct SubjectId {
+pub struct Id {
     /// The issuer's URL, exactly as the token has it.
     pub issuer: String,
     /// The token's `sub`.
     pub sub: String,
 }
 
-impl fmt::Display for SubjectId {
+impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}#{}", self.issuer, self.sub)
     }
@@ -23,7 +23,7 @@ impl fmt::Display for SubjectId {
 /// What kind of subject a token speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SubjectKind {
+pub enum Kind {
     /// A human being.
     Person,
     /// A CI job or service.
@@ -36,9 +36,9 @@ pub enum SubjectKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Subject {
     /// Who.
-    pub id: SubjectId,
+    pub id: Id,
     /// What kind.
-    pub kind: SubjectKind,
+    pub kind: Kind,
     /// A short name for people to read; never compared.
     pub display: String,
     /// Groups, as the issuer's mapping gives them.
@@ -46,7 +46,7 @@ pub struct Subject {
     /// Further claims the mapping keeps for policy conditions (`repository_id`, …), as text.
     pub claims: std::collections::BTreeMap<String, String>,
     /// On whose behalf (`act`, `on_behalf_of`): an agent's person.
-    pub behalf: Option<SubjectId>,
+    pub behalf: Option<Id>,
 }
 
 impl Subject {

@@ -6,11 +6,11 @@ use crate::model::time::{Clock, Timestamp};
 
 /// The clock of this machine.
 #[derive(Debug, Clone, Copy)]
-pub struct SystemClock {
+pub struct System {
     started: Instant,
 }
 
-impl SystemClock {
+impl System {
     /// Starts its monotonic side at zero.
     #[must_use]
     pub fn new() -> Self {
@@ -20,13 +20,13 @@ impl SystemClock {
     }
 }
 
-impl Default for SystemClock {
+impl Default for System {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Clock for SystemClock {
+impl Clock for System {
     fn now(&self) -> Timestamp {
         #[expect(clippy::disallowed_methods, reason = "this is the one real clock")]
         let now = SystemTime::now();

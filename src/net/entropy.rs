@@ -6,9 +6,9 @@ use crate::model::time::Entropy;
 
 /// The operating system's randomness, through aws-lc.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct SystemEntropy;
+pub struct System;
 
-impl Entropy for SystemEntropy {
+impl Entropy for System {
     fn fill(&self, bytes: &mut [u8]) {
         if rand::fill(bytes).is_err() {
             // Going on with predictable keys would be worse than not going on.

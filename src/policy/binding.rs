@@ -140,19 +140,19 @@ impl fmt::Debug for Binding {
 }
 
 impl FromStr for Binding {
-    type Err = BindingError;
+    type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut hash = [0; 32];
         let is_hex = text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
         if !is_hex {
-            return Err(BindingError);
+            return Err(Error);
         }
         for (at, byte) in hash.iter_mut().enumerate() {
             *byte = text
                 .get(at * 2..at * 2 + 2)
                 .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-                .ok_or(BindingError)?;
+                .ok_or(Error)?;
         }
         Ok(Self(hash))
     }
@@ -175,4 +175,4 @@ impl<'de> Deserialize<'de> for Binding {
 /// Text that is no binding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a binding is 64 hexadecimal digits")]
-pub struct BindingError;
+pub struct Error;

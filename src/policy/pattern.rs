@@ -88,12 +88,12 @@ fn character(name: &[u8], at: usize) -> usize {
 
 /// `schema.name` of a table, view or function.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObjectPattern {
+pub struct Object {
     schema: Glob,
     name: Glob,
 }
 
-impl ObjectPattern {
+impl Object {
     /// Whether it fits the object.
     #[must_use]
     pub fn matches(&self, object: &ObjectName) -> bool {
@@ -116,31 +116,31 @@ impl ObjectPattern {
     }
 }
 
-impl fmt::Display for ObjectPattern {
+impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.schema, self.name)
     }
 }
 
-impl FromStr for ObjectPattern {
-    type Err = PatternError;
+impl FromStr for Object {
+    type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let [schema, name] = parts(text)?
             .try_into()
-            .map_err(|_| PatternError::Parts(text.to_owned(), "schema.name"))?;
+            .map_err(|_| Error::Parts(text.to_owned(), "schema.name"))?;
         Ok(Self { schema, name })
     }
 }
 
 /// `schema.table.column`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColumnPattern {
-    table: ObjectPattern,
+pub struct Column {
+    table: Object,
     column: Glob,
 }
 
-impl ColumnPattern {
+impl Column {
     /// Whether it fits the column of that table.
     #[must_use]
     pub fn matches(&self, table: &ObjectName, column: &str) -> bool {
@@ -148,27 +148,27 @@ impl ColumnPattern {
     }
 }
 
-impl fmt::Display for ColumnPattern {
+impl fmt::Display for Column {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.table, self.column)
     }
 }
 
-impl FromStr for ColumnPattern {
-    type Err = PatternError;
+impl FromStr for Column {
+    type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let [schema, name, column] = parts(text)?
             .try_into()
-            .map_err(|_| PatternError::Parts(text.to_owned(), "schema.table.column"))?;
-        let table = ObjectPattern { schema, name };
+            .map_err(|_| Error::Parts(text.to_owned(), "schema.table.column"))?;
+        let table = Object { schema, name };
         Ok(Self { table, column })
     }
 }
 
 /// Text that is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PatternError {
+pub enum Error {
     /// Too few or too many parts.
     #[error("`{0}` does not have the form `{1}`; a name with dots or spaces goes in double quotes")]
     Parts(String, &'static str),
@@ -177,17 +177,17 @@ pub enum PatternError {
     Quotes(String),
 }
 
-fn parts(text: &str) -> Result<Vec<Glob>, PatternError> {
+fn parts(text: &str) -> Result<Vec<Glob>, Error> {
     let mut parts = Vec::new();
     let mut rest = text;
     loop {
         let (part, after) = match rest.strip_prefix('"') {
-            Some(quoted) => literal(quoted).ok_or_else(|| PatternError::Quotes(text.to_owned()))?,
+            Some(quoted) => literal(quoted).ok_or_else(|| Error::Quotes(text.to_owned()))?,
             None => {
                 let end = rest.find('.').unwrap_or(rest.len());
                 let (part, after) = rest.split_at(end);
                 if part.contains('"') {
-                    return Err(PatternError::Quotes(text.to_owned()));
+                    return Err(Error::Quotes(text.to_owned()));
                 }
                 (Glob::new(part), after)
             }
@@ -199,7 +199,7 @@ fn parts(text: &str) -> Result<Vec<Glob>, PatternError> {
         match after.strip_prefix('.') {
             Some(more) => rest = more,
             None if after.is_empty() => return Ok(parts),
-            None => return Err(PatternError::Quotes(text.to_owned())),
+            None => return Err(Error::Quotes(text.to_owned())),
         }
     }
 }

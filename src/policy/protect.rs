@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::model::name::{ColumnId, DatabaseName};
-use crate::model::subject::{Subject, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::policy::document::protect::Protect;
 use crate::policy::document::{Place, Policy};
 use crate::policy::obligation::Mask;
@@ -49,10 +49,10 @@ impl Guard {
     #[must_use]
     pub fn is_clear_for(&self, subject: &Subject) -> bool {
         match subject.kind {
-            SubjectKind::Person | SubjectKind::Job => {
+            subject::Kind::Person | subject::Kind::Job => {
                 self.clear_for.iter().any(|g| subject.groups.contains(g))
             }
-            SubjectKind::Agent => false,
+            subject::Kind::Agent => false,
         }
     }
 

@@ -16,7 +16,7 @@ pub struct Lease {
     /// The database it was made in.
     pub database: DatabaseName,
     /// Where it is in its life.
-    pub state: LeaseState,
+    pub state: State,
     /// When its intent was written.
     pub created: Timestamp,
     /// `VALID UNTIL`.
@@ -33,7 +33,7 @@ pub struct Lease {
 
 /// Where a lease is in its life. A lease that has ended is not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LeaseState {
+pub enum State {
     /// About to be created: the role may exist or not.
     Intent,
     /// The role exists.
@@ -44,7 +44,7 @@ pub enum LeaseState {
     Stuck,
 }
 
-impl LeaseState {
+impl State {
     /// The word it is kept as.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -65,7 +65,7 @@ impl LeaseState {
     }
 }
 
-impl fmt::Display for LeaseState {
+impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

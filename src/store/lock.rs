@@ -12,11 +12,11 @@ const NAME: &str = "broker.lock";
 
 /// The right to work on a data directory, until it is dropped.
 #[derive(Debug)]
-pub struct DirectoryLock {
+pub struct Lock {
     _file: File,
 }
 
-impl DirectoryLock {
+impl Lock {
     /// Takes the lock; makes the directory (0700) if there is none.
     ///
     /// # Errors

@@ -24,11 +24,11 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use crate::model::session::{CloseReason, RequestId, SessionId};
-use crate::model::subject::SubjectId;
+use crate::model::subject;
 use crate::model::time::Timestamp;
-use crate::store::lease::{Lease, LeaseState};
-use crate::store::request::{Approval, Denial, Request, RequestFilter, Settled, Spend};
-use crate::store::session::{Credential, Session, SessionFilter};
+use crate::store::lease::Lease;
+use crate::store::request::{Approval, Denial, Request, Settled, Spend};
+use crate::store::session::{Credential, Session};
 use crate::store::token::{Digest, Token};
 
 /// The state a broker keeps. Each call is queued when it is made and carried out in that order; an answer arrives
@@ -39,7 +39,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The session of that id.
     fn session(&self, id: &SessionId) -> Answer<Option<Session>>;
     /// Sessions, newest first.
-    fn sessions(&self, filter: &SessionFilter) -> Answer<Vec<Session>>;
+    fn sessions(&self, filter: &session::Filter) -> Answer<Vec<Session>>;
     /// Opening → open.
     fn open_session(&self, id: &SessionId) -> Answer<bool>;
     /// Opening or open → closing. The first reason stays.
@@ -62,7 +62,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// All leases that have not ended, oldest first.
     fn leases(&self) -> Answer<Vec<Lease>>;
     /// `from` → `to`.
-    fn move_lease(&self, role: &str, from: LeaseState, to: LeaseState) -> Answer<bool>;
+    fn move_lease(&self, role: &str, from: lease::State, to: lease::State) -> Answer<bool>;
     /// Any state → stuck, with what went wrong and when to try again; counts the tries.
     fn stick_lease(&self, role: &str, error: &str, next: Timestamp) -> Answer<bool>;
     /// Forgets a lease after its role is gone.
@@ -73,7 +73,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// The request of that id.
     fn request(&self, id: &RequestId) -> Answer<Option<Request>>;
     /// Requests, newest first.
-    fn requests(&self, filter: &RequestFilter) -> Answer<Vec<Request>>;
+    fn requests(&self, filter: &request::Filter) -> Answer<Vec<Request>>;
     /// Counts an approval; with the last one needed, pending → approved.
     fn approve(&self, id: &RequestId, approval: &Approval) -> Answer<Settled>;
     /// Pending → denied.
@@ -98,7 +98,7 @@ pub trait Store: Send + Sync + fmt::Debug {
     /// Forgets all tokens of a login family; says how many there were.
     fn end_family(&self, family: &str) -> Answer<u64>;
     /// Forgets all tokens of a subject; says how many there were.
-    fn end_subject(&self, subject: &SubjectId) -> Answer<u64>;
+    fn end_subject(&self, subject: &subject::Id) -> Answer<u64>;
     /// Marks something that may be used once (`issuer` and `jti` of a token); `true` for the first who asks.
     fn use_once(&self, what: &str, until: Timestamp) -> Answer<bool>;
     /// How many closed sessions and settled requests are older than `keep`.

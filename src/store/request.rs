@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::name::DatabaseName;
 use crate::model::session::{RequestId, SessionId};
-use crate::model::subject::{Subject, SubjectId};
+use crate::model::subject::{self, Subject};
 use crate::model::time::Timestamp;
 
 /// Something that waits for people to agree to it.
@@ -13,7 +13,7 @@ pub struct Request {
     /// Its id.
     pub id: RequestId,
     /// A session or a statement.
-    pub kind: RequestKind,
+    pub kind: Kind,
     /// Who asks.
     pub subject: Subject,
     /// For which database.
@@ -27,7 +27,7 @@ pub struct Request {
     /// The hash an approval is bound to.
     pub binding: String,
     /// Where it is in its life.
-    pub state: RequestState,
+    pub state: State,
     /// How many approvals it needs.
     pub needed: u32,
     /// The groups whose members may approve.
@@ -45,14 +45,14 @@ pub struct Request {
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum RequestKind {
+pub enum Kind {
     /// To open a session.
     Session,
     /// To run one statement.
     Statement,
 }
 
-impl RequestKind {
+impl Kind {
     /// The word it is kept as.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -74,7 +74,7 @@ impl RequestKind {
 /// Where a request is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum RequestState {
+pub enum State {
     /// Waits for approvals.
     Pending,
     /// Has all it needs; not used yet.
@@ -89,7 +89,7 @@ pub enum RequestState {
     Used,
 }
 
-impl RequestState {
+impl State {
     /// All of them.
     pub const ALL: [Self; 6] = [
         Self::Pending,
@@ -148,7 +148,7 @@ pub struct Denial {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spend {
     /// Who uses it.
-    pub subject: SubjectId,
+    pub subject: subject::Id,
     /// The hash of what is about to happen.
     pub binding: String,
     /// When.
@@ -176,13 +176,13 @@ pub enum Settled {
 
 /// Which requests to list; everything that is set must hold.
 #[derive(Debug, Clone, Default)]
-pub struct RequestFilter {
+pub struct Filter {
     /// Asked by this subject.
-    pub subject: Option<SubjectId>,
+    pub subject: Option<subject::Id>,
     /// From this session.
     pub session: Option<SessionId>,
     /// In one of these states; empty = any.
-    pub states: Vec<RequestState>,
+    pub states: Vec<State>,
     /// At most so many; 0 = no limit.
     pub limit: u32,
 }

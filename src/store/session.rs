@@ -4,7 +4,7 @@ use crate::model::access::Access;
 use crate::model::name::DatabaseName;
 use crate::model::secret::Secret;
 use crate::model::session::{CloseReason, RequestId, SessionId};
-use crate::model::subject::{Subject, SubjectId};
+use crate::model::subject::{self, Subject};
 use crate::model::time::Timestamp;
 use crate::store::token::Digest;
 
@@ -28,7 +28,7 @@ pub struct Session {
     /// When it ends at the latest.
     pub ends: Timestamp,
     /// Where it is in its life.
-    pub state: SessionState,
+    pub state: State,
     /// The role of its present lease.
     pub role: Option<String>,
     /// What its clients prove who they are with.
@@ -41,7 +41,7 @@ pub struct Session {
 
 /// Where a session is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SessionState {
+pub enum State {
     /// Granted; its lease is being made.
     Opening,
     /// Clients may connect.
@@ -62,7 +62,7 @@ pub enum SessionState {
     },
 }
 
-impl SessionState {
+impl State {
     /// Opening or open: it may still be used.
     #[must_use]
     pub const fn is_live(&self) -> bool {
@@ -81,9 +81,9 @@ pub struct Credential {
 
 /// Which sessions to list; everything that is set must hold.
 #[derive(Debug, Clone, Default)]
-pub struct SessionFilter {
+pub struct Filter {
     /// Of this subject.
-    pub subject: Option<SubjectId>,
+    pub subject: Option<subject::Id>,
     /// On this database.
     pub database: Option<DatabaseName>,
     /// Which part of their lives.

@@ -6,6 +6,9 @@ use crate::wire::row::DataRow;
 
 /// What the data begins with.
 pub const SIGNATURE: [u8; 11] = *b"PGCOPY\n\xff\r\n\0";
+/// Where the flags stand, and behind them how long the rest of the header is.
+const FLAGS: usize = SIGNATURE.len();
+const LENGTH: usize = FLAGS + 4;
 /// What it ends with, in the place of a tuple's count.
 pub const TRAILER: [u8; 2] = [0xff, 0xff];
 
@@ -94,8 +97,7 @@ fn header(bytes: &[u8]) -> Result<Option<usize>, Error> {
             value: bytes.first().copied().unwrap_or_default().into(),
         });
     }
-    let Some((flags, length)) = word(bytes, SIGNATURE.len()).zip(word(bytes, SIGNATURE.len() + 4))
-    else {
+    let Some((flags, length)) = word(bytes, FLAGS).zip(word(bytes, LENGTH)) else {
         return Ok(None);
     };
     // Object ids were dropped in PostgreSQL 12; other flags are unknown.

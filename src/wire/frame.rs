@@ -239,7 +239,7 @@ impl Deframer {
                 break;
             }
             end = next;
-            frames += 1;
+            frames = u64::saturating_add(frames, 1);
         }
         let cut = end.min(self.buffer.len());
         self.owed = end.saturating_sub(cut);

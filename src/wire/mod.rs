@@ -1,4 +1,8 @@
 //! The PostgreSQL 3.x protocol as bytes and values: what both sides say, and how a server checks a SCRAM proof. Pure.
+#![deny(
+    clippy::arithmetic_side_effects,
+    reason = "lengths and counts come from outside"
+)]
 
 pub mod backend;
 pub mod copy;

@@ -65,6 +65,10 @@ pub(in crate::wire) fn write_formats(out: &mut Vec<u8>, formats: &[Format]) -> R
 }
 
 /// The columns of the rows that follow.
+#[expect(
+    clippy::module_name_repetitions,
+    reason = "PostgreSQL's name of the message"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RowDescription {
     /// One for each column.
@@ -139,6 +143,10 @@ impl Field {
 }
 
 /// The values of one row, where they came.
+#[expect(
+    clippy::module_name_repetitions,
+    reason = "PostgreSQL's name of the message"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DataRow<'a> {
     count: usize,

@@ -6,8 +6,8 @@ use dbgate::audit::event::Action;
 use dbgate::broker::Error;
 use dbgate::broker::open::Outcome;
 use dbgate::model::access::Access;
-use dbgate::model::subject::SubjectKind;
-use dbgate::store::request::RequestState;
+use dbgate::model::subject;
+use dbgate::store::request;
 
 use crate::broker::{ann, join_all};
 use crate::harness::long;
@@ -33,7 +33,7 @@ async fn a_session_waits_for_its_approval_and_uses_it_once() {
 
     let own = person("gus", &["guests", "reviewers"]);
     let mut agent = person("bot", &["reviewers"]);
-    agent.kind = SubjectKind::Agent;
+    agent.kind = subject::Kind::Agent;
     let mut his = person("bot", &["reviewers"]);
     his.behalf = Some(guest.id.clone());
     let mut elsewhere = person("gus", &["reviewers"]);
@@ -60,7 +60,7 @@ async fn a_session_waits_for_its_approval_and_uses_it_once() {
         .approve(&request.id, &rita, Some("fine".to_owned()), None)
         .await
         .unwrap();
-    assert_eq!(approved.state, RequestState::Approved);
+    assert_eq!(approved.state, request::State::Approved);
     assert!(
         world
             .broker
@@ -80,7 +80,7 @@ async fn a_session_waits_for_its_approval_and_uses_it_once() {
     assert!(matches!(opened, Ok(Outcome::Granted { .. })), "{opened:?}");
     let refused = world.broker.open_session(&guest, with, None).await;
     assert!(
-        matches!(refused, Err(Error::Settled(RequestState::Used))),
+        matches!(refused, Err(Error::Settled(request::State::Used))),
         "{refused:?}"
     );
 

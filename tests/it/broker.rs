@@ -9,8 +9,8 @@ use dbgate::broker::session::Session;
 use dbgate::broker::{Ask, Error};
 use dbgate::model::access::Access;
 use dbgate::model::session::CloseReason;
-use dbgate::model::subject::{Subject, SubjectKind};
-use dbgate::store::session::SessionFilter;
+use dbgate::model::subject::{self, Subject};
+use dbgate::store::session;
 
 use crate::harness::postgres::Server;
 use crate::harness::world::{ManualClock, World, compile, person, policy, start};
@@ -224,13 +224,13 @@ async fn an_agent_touches_nothing_that_it_was_given_for_somebody_else() {
     let world = World::new().await;
     let agent = |name: &str| Subject {
         behalf: Some(person(name, &[]).id),
-        kind: SubjectKind::Agent,
+        kind: subject::Kind::Agent,
         ..person("assistant", &["engineers"])
     };
     let (for_ann, for_bob) = (agent("ann"), agent("bob"));
     let session = world.open(&for_ann, Access::Read, 600).await;
     let broker = &world.broker;
-    let filter = SessionFilter::default();
+    let filter = session::Filter::default();
     let sees = async |who: Subject| broker.list_sessions(&who, &filter).await.unwrap().len();
     assert_eq!(sees(for_ann.clone()).await, 1);
     assert_eq!(sees(ann()).await, 1, "what is done on her behalf is hers");

@@ -287,7 +287,7 @@ async fn what_is_over_is_forgotten_after_its_time_and_on_record() {
     use dbgate::audit::event::Action;
     use dbgate::model::access::Access;
     use dbgate::model::session::CloseReason;
-    use dbgate::store::session::SessionFilter;
+    use dbgate::store::session;
     let world = World::new().await;
     let ann = person("ann", &["engineers"]);
     let (over, open) = (
@@ -303,7 +303,7 @@ async fn what_is_over_is_forgotten_after_its_time_and_on_record() {
         let sessions = world
             .broker
             .store()
-            .sessions(&SessionFilter::default())
+            .sessions(&session::Filter::default())
             .await
             .unwrap();
         sessions

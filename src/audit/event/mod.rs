@@ -13,7 +13,7 @@ use crate::audit::event::private::Private;
 use crate::model::access::Access;
 use crate::model::name::DatabaseName;
 use crate::model::session::{CloseReason, RequestId, SessionId};
-use crate::model::subject::{Subject, SubjectId, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::model::time::Timestamp;
 
 /// Something that happened, and in which circumstances.
@@ -80,14 +80,14 @@ pub struct Context {
 pub struct Actor {
     /// Issuer and `sub`.
     #[serde(flatten)]
-    pub id: SubjectId,
+    pub id: subject::Id,
     /// A person, a job or an agent.
-    pub kind: SubjectKind,
+    pub kind: subject::Kind,
     /// A name for people to read.
     pub name: String,
     /// On whose behalf.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub behalf: Option<SubjectId>,
+    pub behalf: Option<subject::Id>,
 }
 
 impl From<&Subject> for Actor {

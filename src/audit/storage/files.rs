@@ -11,7 +11,7 @@ use rustix::fs::{Advice, fadvise};
 
 use crate::audit::storage::Storage;
 use crate::store;
-use crate::store::lock::DirectoryLock;
+use crate::store::lock;
 
 /// The folders a log has, below its directory.
 const FOLDERS: [&str; 3] = ["log", "payload", "cut"];
@@ -21,7 +21,7 @@ const FOLDERS: [&str; 3] = ["log", "payload", "cut"];
 pub struct Files {
     directory: PathBuf,
     open: Mutex<HashMap<String, Arc<File>>>,
-    _lock: Option<DirectoryLock>,
+    _lock: Option<lock::Lock>,
 }
 
 impl Files {
@@ -30,7 +30,7 @@ impl Files {
     /// # Errors
     /// When another process has it, or it cannot be made.
     pub fn open(directory: &Path) -> Result<Self, store::Error> {
-        let lock = DirectoryLock::take(directory)?;
+        let lock = lock::Lock::take(directory)?;
         for folder in FOLDERS {
             let path = directory.join(folder);
             DirBuilder::new()

@@ -10,7 +10,7 @@ use crate::audit::event::private::Private;
 use crate::audit::event::{Action, Actor, Context, Decision, Event, Outcome, Statement};
 use crate::audit::log::{Log, Options, Recovery};
 use crate::audit::storage::Storage;
-use crate::model::subject::{SubjectId, SubjectKind};
+use crate::model::subject;
 use crate::model::time::{Clock, Entropy, Timestamp};
 
 /// A clock that moves a millisecond whenever it is looked at.
@@ -265,11 +265,11 @@ pub(super) fn open(storage: &Arc<Memory>) -> (Log, Recovery) {
 
 pub(super) fn actor(name: &str) -> Actor {
     Actor {
-        id: SubjectId {
+        id: subject::Id {
             issuer: "https://id.example".to_owned(),
             sub: name.to_owned(),
         },
-        kind: SubjectKind::Person,
+        kind: subject::Kind::Person,
         name: format!("{name}@example.com"),
         behalf: None,
     }

@@ -14,7 +14,7 @@ use crate::policy::{self, Decision, Held, Question, Shown};
 use crate::sql::footprint::Analyzed;
 use crate::sql::scope::Scope;
 use crate::sql::{self, plan};
-use crate::store::request::{Request, RequestKind};
+use crate::store::request::{self, Request};
 
 /// Who asks what, and by what it is judged.
 struct Asking<'a> {
@@ -66,7 +66,7 @@ impl Broker {
         let held = self.held(&asking, one, &footprint).await?;
         let what = asking.what(&held, &grant, &footprint).await;
         let binding = held.binding().to_string();
-        let of = (RequestKind::Statement, &what);
+        let of = (request::Kind::Statement, &what);
         let request = self.request(subject, ask, of, (held.demand(), binding));
         let decision = record::reviewed(&asking.view.policy, &what.rule);
         let event = Event::new(

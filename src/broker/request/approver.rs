@@ -1,9 +1,9 @@
 //! Who may decide a request: a member of its groups, and never who asks, in whatever guise.
 
 use crate::broker::Error;
-use crate::model::subject::{Subject, SubjectId, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::model::time::Timestamp;
-use crate::store::request::{Request, RequestState};
+use crate::store::request::{self, Request};
 
 /// Who may decide: a member of the groups, and never who asks, in whatever guise.
 pub(super) fn check(request: &Request, approver: &Subject, now: Timestamp) -> Result<(), Error> {
@@ -15,11 +15,11 @@ pub(super) fn check(request: &Request, approver: &Subject, now: Timestamp) -> Re
             groups: request.approvers.clone(),
         });
     }
-    if request.state != RequestState::Pending {
+    if request.state != request::State::Pending {
         return Err(Error::Settled(request.state));
     }
     if request.expires <= now {
-        return Err(Error::Settled(RequestState::Expired));
+        return Err(Error::Settled(request::State::Expired));
     }
     let twice = request
         .approvals
@@ -32,7 +32,7 @@ pub(super) fn check(request: &Request, approver: &Subject, now: Timestamp) -> Re
 /// e-mail address, is taken for the same person, because letting somebody approve themselves is worse than asking somebody else.
 #[must_use]
 pub fn is_same(one: &Subject, other: &Subject) -> bool {
-    let names = |subject: &Subject| -> Vec<SubjectId> {
+    let names = |subject: &Subject| -> Vec<subject::Id> {
         std::iter::once(subject.id.clone())
             .chain(subject.behalf.clone())
             .collect()
@@ -60,7 +60,7 @@ fn mails(subject: &Subject) -> Vec<&str> {
 
 /// Whether they are in a group that may decide it. Agents and jobs decide nothing: an approval is a person's.
 pub(super) fn may_decide(viewer: &Subject, request: &Request) -> bool {
-    viewer.kind == SubjectKind::Person
+    viewer.kind == subject::Kind::Person
         && request
             .approvers
             .iter()

@@ -7,7 +7,7 @@ use crate::model::session::RequestId;
 use crate::model::time::Timestamp;
 use crate::policy::binding::Binding;
 use crate::policy::{Approval, Consent};
-use crate::store::request::{Request, RequestKind, RequestState};
+use crate::store::request::{self, Request};
 
 /// What a session brought along for a statement that needs an approval.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Broker {
             return Ok(Brought::Approval(Box::new(agreed)));
         }
         let why = match self.core.store.request(id).await? {
-            Some(request) if request.kind == RequestKind::Session => return Ok(Brought::Nothing),
+            Some(request) if request.kind == request::Kind::Session => return Ok(Brought::Nothing),
             Some(request) if request.subject.is(&session.subject) => {
                 unfit(&request, session, of, self.core.clock.now())
             }
@@ -69,14 +69,14 @@ impl Broker {
 /// Why a request is not good for this.
 fn unfit(request: &Request, session: &Session, of: &Use<'_>, now: Timestamp) -> String {
     match request.state {
-        RequestState::Approved if request.expires > now => {}
-        RequestState::Approved | RequestState::Expired => {
+        request::State::Approved if request.expires > now => {}
+        request::State::Approved | request::State::Expired => {
             return "Its time is up.".to_owned();
         }
-        RequestState::Pending => return "It is not approved yet.".to_owned(),
-        RequestState::Used => return "It has been used already.".to_owned(),
-        RequestState::Withdrawn => return "It was withdrawn.".to_owned(),
-        RequestState::Denied => {
+        request::State::Pending => return "It is not approved yet.".to_owned(),
+        request::State::Used => return "It has been used already.".to_owned(),
+        request::State::Withdrawn => return "It was withdrawn.".to_owned(),
+        request::State::Denied => {
             let denial = request.denial.as_ref();
             return denial.map_or_else(
                 || "It was denied.".to_owned(),

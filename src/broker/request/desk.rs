@@ -14,12 +14,10 @@ use crate::broker::request::brought::approval;
 use crate::broker::request::webhook::Hook;
 use crate::broker::{Core, Error};
 use crate::model::session::RequestId;
-use crate::model::subject::{Subject, SubjectId};
+use crate::model::subject::{self, Subject};
 use crate::policy::Approval as Agreed;
 use crate::policy::binding::Binding;
-use crate::store::request::{
-    Approval, Denial, Request, RequestFilter, RequestKind, RequestState, Settled, Spend,
-};
+use crate::store::request::{self, Approval, Denial, Request, Settled, Spend};
 
 /// How many may wait for the desk: each waits for the disk at most a few times.
 const MAILBOX: usize = 256;
@@ -86,20 +84,20 @@ pub(in crate::broker) enum Command {
     /// Use an approval up.
     Spend {
         id: RequestId,
-        subject: SubjectId,
+        subject: subject::Id,
         binding: String,
         reply: oneshot::Sender<Result<Option<Request>, Error>>,
     },
     /// Take one back.
     Withdraw {
         id: RequestId,
-        subject: SubjectId,
+        subject: subject::Id,
         reply: oneshot::Sender<Result<Request, Error>>,
     },
     /// Let one wait on without its client.
     Keep {
         id: RequestId,
-        subject: SubjectId,
+        subject: subject::Id,
         reply: oneshot::Sender<Result<Request, Error>>,
     },
     /// The client that waited is gone.
@@ -162,7 +160,7 @@ impl Desk {
     pub(in crate::broker) async fn spend(
         &self,
         id: RequestId,
-        subject: SubjectId,
+        subject: subject::Id,
         binding: String,
     ) -> Result<Option<Request>, Error> {
         self.ask(|reply| Command::Spend {
@@ -177,7 +175,7 @@ impl Desk {
     pub(in crate::broker) async fn withdraw(
         &self,
         id: RequestId,
-        subject: SubjectId,
+        subject: subject::Id,
     ) -> Result<Request, Error> {
         self.ask(|reply| Command::Withdraw { id, subject, reply })
             .await
@@ -186,7 +184,7 @@ impl Desk {
     pub(in crate::broker) async fn keep(
         &self,
         id: RequestId,
-        subject: SubjectId,
+        subject: subject::Id,
     ) -> Result<Request, Error> {
         self.ask(|reply| Command::Keep { id, subject, reply }).await
     }
@@ -327,7 +325,7 @@ impl Clerk {
             at: self.core.clock.now(),
         };
         let request = settled(self.core.store.approve(&request.id, &given).await?)?;
-        if request.state == RequestState::Approved && self.waiting.contains_key(&request.id) {
+        if request.state == request::State::Approved && self.waiting.contains_key(&request.id) {
             return self.let_go(request).await;
         }
         Ok(request)
@@ -384,14 +382,14 @@ impl Clerk {
     async fn spend(
         &self,
         id: &RequestId,
-        subject: SubjectId,
+        subject: subject::Id,
         binding: String,
     ) -> Result<Option<Request>, Error> {
         let now = self.core.clock.now();
         let Some(request) = self.core.store.request(id).await? else {
             return Ok(None);
         };
-        let fits = request.state == RequestState::Approved
+        let fits = request.state == request::State::Approved
             && request.subject.id == subject
             && request.binding == binding
             && request.expires > now;
@@ -414,7 +412,7 @@ impl Clerk {
         }
     }
 
-    async fn withdraw(&mut self, id: &RequestId, subject: &SubjectId) -> Result<Request, Error> {
+    async fn withdraw(&mut self, id: &RequestId, subject: &subject::Id) -> Result<Request, Error> {
         let request = self.find(id).await?;
         if request.subject.id != *subject {
             return Err(Error::NoRequest(id.clone()));
@@ -426,12 +424,12 @@ impl Clerk {
         Ok(request)
     }
 
-    async fn keep(&mut self, id: &RequestId, subject: &SubjectId) -> Result<Request, Error> {
+    async fn keep(&mut self, id: &RequestId, subject: &subject::Id) -> Result<Request, Error> {
         let request = self.find(id).await?;
         if request.subject.id != *subject {
             return Err(Error::NoRequest(id.clone()));
         }
-        let waits = self.waiting.contains_key(id) && request.state == RequestState::Pending;
+        let waits = self.waiting.contains_key(id) && request.state == request::State::Pending;
         if !waits {
             return Err(Error::Settled(request.state));
         }
@@ -487,7 +485,7 @@ impl Clerk {
     async fn take_back(&self, request: &Request) -> Result<Request, Error> {
         if !matches!(
             request.state,
-            RequestState::Pending | RequestState::Approved
+            request::State::Pending | request::State::Approved
         ) {
             return Err(Error::Settled(request.state));
         }
@@ -500,13 +498,13 @@ impl Clerk {
 
     /// Statements that were held when the broker last stopped: their connections are gone, they never run.
     async fn forget_the_held(&self) {
-        let filter = RequestFilter {
-            states: vec![RequestState::Pending, RequestState::Approved],
-            ..RequestFilter::default()
+        let filter = request::Filter {
+            states: vec![request::State::Pending, request::State::Approved],
+            ..request::Filter::default()
         };
         let waiting = self.core.store.requests(&filter).await.unwrap_or_default();
         let held =
-            |request: &&Request| request.kind == RequestKind::Statement && What::of(request).held;
+            |request: &&Request| request.kind == request::Kind::Statement && What::of(request).held;
         for request in waiting.iter().filter(held) {
             if let Err(error) = self.take_back(request).await {
                 tracing::warn!(request = request.id.as_str(), %error, "a held statement could not be withdrawn");
@@ -533,9 +531,9 @@ impl Clerk {
     /// Ends those whose time is up: first the records, then the act.
     async fn expire(&mut self) -> Result<(), Error> {
         let now = self.core.clock.now();
-        let filter = RequestFilter {
-            states: vec![RequestState::Pending, RequestState::Approved],
-            ..RequestFilter::default()
+        let filter = request::Filter {
+            states: vec![request::State::Pending, request::State::Approved],
+            ..request::Filter::default()
         };
         let mut due = self.core.store.requests(&filter).await?;
         due.retain(|request| request.expires <= now);
@@ -588,7 +586,7 @@ fn settled(settled: Settled) -> Result<Request, Error> {
         Settled::Already(request) | Settled::Different(request) => {
             Err(Error::Settled(request.state))
         }
-        Settled::Late(_) => Err(Error::Settled(RequestState::Expired)),
+        Settled::Late(_) => Err(Error::Settled(request::State::Expired)),
         Settled::Twice(_) => Err(Error::Twice),
         Settled::Own(_) => Err(Error::OwnRequest),
         Settled::Missing => Err(Error::Internal),

@@ -30,7 +30,7 @@ use crate::policy::Demand;
 use crate::policy::binding::Binding;
 use crate::policy::document::allow::Power;
 use crate::policy::open::{self, Opening};
-use crate::store::request::{Request, RequestFilter, RequestKind, RequestState};
+use crate::store::request::{self, Request};
 
 /// What is asked, for approvers to read; the store keeps it as it is.
 #[expect(
@@ -158,7 +158,7 @@ impl Broker {
             ..self.request(
                 &session.subject,
                 &Ask::of(session),
-                (RequestKind::Statement, &what),
+                (request::Kind::Statement, &what),
                 (held.demand, held.binding.to_string()),
             )
         };
@@ -194,10 +194,10 @@ impl Broker {
         client: Option<Client>,
     ) -> Result<Request, Error> {
         let binding = session_binding(subject, ask);
-        let filter = RequestFilter {
+        let filter = request::Filter {
             subject: Some(subject.id.clone()),
-            states: vec![RequestState::Pending, RequestState::Approved],
-            ..RequestFilter::default()
+            states: vec![request::State::Pending, request::State::Approved],
+            ..request::Filter::default()
         };
         let now = self.core.clock.now();
         let waiting = self.core.store.requests(&filter).await?;
@@ -214,7 +214,7 @@ impl Broker {
         let request = self.request(
             subject,
             ask,
-            (RequestKind::Session, &what),
+            (request::Kind::Session, &what),
             (demand, binding),
         );
         let policy = self.policy();
@@ -254,7 +254,7 @@ impl Broker {
         &self,
         subject: &Subject,
         ask: &Ask,
-        (kind, what): (RequestKind, &What),
+        (kind, what): (request::Kind, &What),
         (demand, binding): (&Demand, String),
     ) -> Request {
         let now = self.core.clock.now();
@@ -268,7 +268,7 @@ impl Broker {
             // Plain text, numbers and lists: cannot fail.
             what: serde_json::to_string(what).unwrap_or_default(),
             binding,
-            state: RequestState::Pending,
+            state: request::State::Pending,
             needed: demand.needed,
             approvers: demand.approvers.iter().cloned().collect(),
             approvals: Vec::new(),
@@ -296,7 +296,7 @@ impl Broker {
     pub async fn requests(
         &self,
         viewer: &Subject,
-        filter: &RequestFilter,
+        filter: &request::Filter,
     ) -> Result<Vec<Request>, Error> {
         let mut found = self.core.store.requests(filter).await?;
         found.retain(|request| self.may_see(viewer, request));

@@ -21,11 +21,11 @@ use crate::broker::request::What;
 use crate::broker::request::desk::{Command, Desk, Outcome, Verdict};
 use crate::broker::{Core, Error};
 use crate::model::session::RequestId;
-use crate::model::subject::{Subject, SubjectId, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::model::time::Clock as _;
-use crate::net::entropy::SystemEntropy;
+use crate::net::entropy;
 use crate::oidc::tests::fake::StillClock;
-use crate::store::request::{Request, RequestKind, RequestState};
+use crate::store::request::{self, Request};
 use crate::store::sqlite::Sqlite;
 
 /// The short form takes one order of so many.
@@ -77,7 +77,7 @@ const AHEAD: [Wish; 7] = [
 /// The rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Model {
-    state: RequestState,
+    state: request::State,
     approvals: u32,
     needed: u32,
     /// Whether a client waits, and what it was told.
@@ -98,20 +98,20 @@ enum Client {
 impl Model {
     /// What comes of a wish; says whether it was granted.
     fn wish(&mut self, wish: Wish) -> bool {
-        let pending = self.state == RequestState::Pending;
-        let open = pending || self.state == RequestState::Approved;
+        let pending = self.state == request::State::Pending;
+        let open = pending || self.state == request::State::Approved;
         match wish {
             Wish::Approve | Wish::ApproveToo if pending => self.agree(),
-            Wish::Deny if pending => self.end(RequestState::Denied, "denied"),
-            Wish::Withdraw if open => self.end(RequestState::Withdrawn, "withdrawn"),
-            Wish::Expire if open => self.end(RequestState::Expired, "expired"),
+            Wish::Deny if pending => self.end(request::State::Denied, "denied"),
+            Wish::Withdraw if open => self.end(request::State::Withdrawn, "withdrawn"),
+            Wish::Expire if open => self.end(request::State::Expired, "expired"),
             Wish::Leave if self.client == Client::Waits => {
                 self.client = Client::Gone;
-                self.state = RequestState::Withdrawn;
+                self.state = request::State::Withdrawn;
             }
             Wish::Keep if self.client == Client::Waits => self.client = Client::Told("kept"),
-            Wish::Use if self.state == RequestState::Approved => {
-                self.state = RequestState::Used;
+            Wish::Use if self.state == request::State::Approved => {
+                self.state = request::State::Used;
                 self.runs += 1;
             }
             _ => return false,
@@ -124,15 +124,15 @@ impl Model {
         if self.approvals < self.needed {
             return;
         }
-        self.state = RequestState::Approved;
+        self.state = request::State::Approved;
         if self.client == Client::Waits {
-            self.state = RequestState::Used;
+            self.state = request::State::Used;
             self.client = Client::Told("approved");
             self.runs += 1;
         }
     }
 
-    fn end(&mut self, state: RequestState, told: &'static str) {
+    fn end(&mut self, state: request::State, told: &'static str) {
         self.state = state;
         if self.client == Client::Waits {
             self.client = Client::Told(told);
@@ -142,11 +142,11 @@ impl Model {
 
 fn person(name: &str) -> Subject {
     Subject {
-        id: SubjectId {
+        id: subject::Id {
             issuer: "https://id.example".to_owned(),
             sub: name.to_owned(),
         },
-        kind: SubjectKind::Person,
+        kind: subject::Kind::Person,
         display: name.to_owned(),
         groups: ["dba".to_owned()].into(),
         claims: [].into(),
@@ -167,14 +167,14 @@ impl World {
         let options = Options {
             storage: Arc::new(Files::open(&directory.join("audit")).unwrap()),
             clock: Arc::<StillClock>::clone(&clock),
-            entropy: Arc::new(SystemEntropy),
+            entropy: Arc::new(entropy::System),
             segment: 64 * 1024 * 1024,
         };
         let core = Arc::new(Core {
             store: Arc::new(Sqlite::open(&directory.join("state")).unwrap()),
             log: Log::open(options).unwrap().0,
             clock: Arc::<StillClock>::clone(&clock),
-            entropy: Arc::new(SystemEntropy),
+            entropy: Arc::new(entropy::System),
             tasks: Mutex::new(JoinSet::new()),
             stuck: AtomicUsize::new(0),
         });
@@ -195,15 +195,15 @@ impl World {
             ..What::default()
         };
         let request = Request {
-            id: RequestId::random(&SystemEntropy),
-            kind: RequestKind::Statement,
+            id: RequestId::random(&entropy::System),
+            kind: request::Kind::Statement,
             subject: person("ann"),
             database: "prod".parse().unwrap(),
             session: None,
             reason: "ticket 7".to_owned(),
             what: serde_json::to_string(&what).unwrap(),
             binding: "ab".repeat(32),
-            state: RequestState::Pending,
+            state: request::State::Pending,
             needed,
             approvers: vec!["dba".to_owned()],
             approvals: Vec::new(),
@@ -265,7 +265,7 @@ impl World {
     /// Sends what has no answer, and waits until the desk has seen it.
     async fn tell(&self, command: Command) -> bool {
         self.desk.mailbox().send(command).await.unwrap();
-        let other = RequestId::random(&SystemEntropy);
+        let other = RequestId::random(&entropy::System);
         let none = self.desk.withdraw(other, person("ann").id).await;
         assert!(matches!(none, Err(Error::NoRequest(_))), "{none:?}");
         true
@@ -298,7 +298,7 @@ fn orders(wishes: &[Wish]) -> Vec<Vec<Wish>> {
 async fn check(world: &World, order: &[Wish], needed: u32, held: bool) -> Model {
     let (id, mut outcome) = world.ask(needed, held).await;
     let mut model = Model {
-        state: RequestState::Pending,
+        state: request::State::Pending,
         approvals: 0,
         needed,
         client: if held { Client::Waits } else { Client::None },

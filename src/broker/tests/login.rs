@@ -10,8 +10,8 @@ use crate::broker::login::{Error, Issued, Logins, Surroundings};
 use crate::identity::tests::signer::Signer;
 use crate::identity::token::Algorithm;
 use crate::model::secret::Secret;
-use crate::model::subject::SubjectKind;
-use crate::net::entropy::SystemEntropy;
+use crate::model::subject;
+use crate::net::entropy;
 use crate::oidc::issuer::{Credentials, Issuers};
 use crate::oidc::tests::fake::{Fake, START, StillClock};
 use crate::oidc::tests::issuer::trusted;
@@ -20,12 +20,12 @@ use crate::store::sqlite::Sqlite;
 const LIFETIME: Duration = Duration::from_secs(600);
 
 fn logins(fake: &Fake, clock: &Arc<StillClock>, directory: &Path) -> Logins {
-    let trusted = vec![trusted(&fake.url, "dbgate", SubjectKind::Person)];
+    let trusted = vec![trusted(&fake.url, "dbgate", subject::Kind::Person)];
     let issuers = Issuers::new(trusted, Arc::<StillClock>::clone(clock)).unwrap();
     let surroundings = Surroundings {
         store: Arc::new(Sqlite::open(directory).unwrap()),
         clock: Arc::<StillClock>::clone(clock),
-        entropy: Arc::new(SystemEntropy),
+        entropy: Arc::new(entropy::System),
     };
     Logins::new(issuers, surroundings, LIFETIME)
 }

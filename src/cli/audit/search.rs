@@ -8,7 +8,7 @@ use crate::cli::ui::Ui;
 use crate::model::name::DatabaseName;
 use crate::model::session::SessionId;
 use crate::model::time::{Clock as _, Timestamp, parse_span};
-use crate::net::clock::SystemClock;
+use crate::net::clock;
 
 /// Find records; everything that is given must hold
 #[derive(Debug, clap::Args)]
@@ -110,7 +110,7 @@ pub(crate) async fn run(ui: &mut Ui, globals: &Globals, args: &Args) -> Result<(
 
 fn when(text: &str) -> Result<Timestamp, String> {
     if let Ok(span) = parse_span(text) {
-        return Ok(SystemClock::new().now().before(span));
+        return Ok(clock::System::new().now().before(span));
     }
     text.parse().map_err(|_| {
         format!("`{text}` is no time; write `2026-11-01T00:00:00Z`, or a span such as `2h`")

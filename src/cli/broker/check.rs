@@ -15,12 +15,12 @@ use crate::config::broker::Config;
 use crate::model::access::Access;
 use crate::model::name::DatabaseName;
 use crate::net;
-use crate::net::clock::SystemClock;
-use crate::net::entropy::SystemEntropy;
+use crate::net::clock;
+use crate::net::entropy;
 use crate::oidc::issuer::Issuers;
 use crate::policy::Policy;
 use crate::server;
-use crate::store::lease::{Lease, LeaseState};
+use crate::store::lease::{self, Lease};
 use crate::store::sqlite;
 use crate::upstream::check::{self, Ask, Grant, Item, Mend, Place, State};
 use crate::upstream::target::Target;
@@ -190,7 +190,7 @@ fn state(config: &Config) -> (Option<Vec<Lease>>, Area) {
 }
 
 async fn issuers(config: &Config, report: &mut Report) {
-    let issuers = match Issuers::new(config.issuers.clone(), Arc::new(SystemClock::new())) {
+    let issuers = match Issuers::new(config.issuers.clone(), Arc::new(clock::System::new())) {
         Ok(issuers) => issuers,
         Err(error) => {
             let items = vec![Item::missing("issuer", error.to_string())];
@@ -249,7 +249,7 @@ fn ask(target: Target, policy: Option<&Policy>, leases: Option<&[Lease]>) -> Ask
     let here = || leases.iter().filter(|lease| lease.database == target.name);
     let known = here().map(|lease| lease.role.clone()).collect();
     let stuck = here()
-        .filter(|lease| lease.state == LeaseState::Stuck)
+        .filter(|lease| lease.state == lease::State::Stuck)
         .map(|lease| {
             let why = lease.error.as_deref().unwrap_or("it has not said why");
             (
@@ -264,8 +264,8 @@ fn ask(target: Target, policy: Option<&Policy>, leases: Option<&[Lease]>) -> Ask
         stuck: stuck.collect(),
         known,
         target: Arc::new(target),
-        clock: Arc::new(SystemClock::new()),
-        entropy: Arc::new(SystemEntropy),
+        clock: Arc::new(clock::System::new()),
+        entropy: Arc::new(entropy::System),
     }
 }
 

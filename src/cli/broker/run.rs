@@ -9,8 +9,8 @@ use crate::cli::demo::failure;
 use crate::cli::error::Error;
 use crate::cli::signal;
 use crate::cli::ui::Ui;
-use crate::net::clock::SystemClock;
-use crate::net::entropy::SystemEntropy;
+use crate::net::clock;
+use crate::net::entropy;
 use crate::server::{self, Surroundings};
 
 /// Serve until SIGTERM or SIGINT
@@ -51,8 +51,8 @@ pub(crate) async fn run(_: &mut Ui, args: &Args) -> Result<(), Error> {
     log(args)?;
     let config = args.config.read()?;
     let surroundings = Surroundings {
-        clock: Arc::new(SystemClock::new()),
-        entropy: Arc::new(SystemEntropy),
+        clock: Arc::new(clock::System::new()),
+        entropy: Arc::new(entropy::System),
     };
     let mut ended = signal::ended()?;
     let running = server::start(config, &surroundings)

@@ -17,9 +17,9 @@ use crate::demo::locate::Places;
 use crate::demo::postgres;
 use crate::demo::run::{Demo, Options};
 use crate::model::secret::Secret;
-use crate::net::clock::SystemClock;
+use crate::net::clock;
 use crate::net::drain;
-use crate::net::entropy::SystemEntropy;
+use crate::net::entropy;
 use crate::server::Surroundings;
 
 /// Run all of dbgate on this machine: PostgreSQL, a sign-in issuer, a sample shop, policy and broker
@@ -86,8 +86,8 @@ pub(crate) struct Args {
 /// Brings everything up, tells or plays, and brings it down.
 pub(crate) async fn run(ui: &mut Ui, args: Args) -> Result<(), Error> {
     let surroundings = Surroundings {
-        clock: Arc::new(SystemClock::new()),
-        entropy: Arc::new(SystemEntropy),
+        clock: Arc::new(clock::System::new()),
+        entropy: Arc::new(entropy::System),
     };
     let (json, play) = (args.json, args.play);
     let mut ended = signal::ended()?.or_hangup()?;

@@ -8,7 +8,7 @@ use crate::cli::policy::Files;
 use crate::cli::ui::Ui;
 use crate::model::name::DatabaseName;
 use crate::model::time::Clock as _;
-use crate::net::clock::SystemClock;
+use crate::net::clock;
 use crate::policy::Policy;
 use crate::policy::trial;
 use crate::server::targets;
@@ -32,7 +32,7 @@ pub(crate) async fn run(ui: &mut Ui, args: &Args) -> Result<(), Error> {
     let config = args.files.config.read()?;
     let targets = targets::read_all(&config).map_err(|error| Error::setup(error.to_string()))?;
     let catalogs = catalogs(&policy, targets).await?;
-    let now = SystemClock::new().now();
+    let now = clock::System::new().now();
     let verdicts = policy
         .cases()
         .iter()

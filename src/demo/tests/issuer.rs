@@ -11,10 +11,10 @@ use crate::config::broker;
 use crate::config::problem::Source;
 use crate::demo::issuer::people::find;
 use crate::demo::issuer::{Error, Issuer};
-use crate::model::subject::SubjectKind;
+use crate::model::subject;
 use crate::model::time::{Clock, Timestamp};
-use crate::net::clock::SystemClock;
-use crate::net::entropy::SystemEntropy;
+use crate::net::clock;
+use crate::net::entropy;
 use crate::oidc;
 use crate::oidc::http::{Http, Trust};
 use crate::oidc::issuer::{Credentials, Issuers};
@@ -24,8 +24,8 @@ async fn start() -> Issuer {
     let address = ([127, 0, 0, 1], 0).into();
     Issuer::start(
         address,
-        Arc::new(SystemClock::new()),
-        Arc::new(SystemEntropy),
+        Arc::new(clock::System::new()),
+        Arc::new(entropy::System),
     )
     .await
     .unwrap()
@@ -38,7 +38,7 @@ fn trusted(issuer: &Issuer) -> Issuers {
         issuer.config()
     );
     let config = broker::parse(&Source::new("test", text), std::path::Path::new("/")).unwrap();
-    Issuers::new(config.issuers, Arc::new(SystemClock::new())).unwrap()
+    Issuers::new(config.issuers, Arc::new(clock::System::new())).unwrap()
 }
 
 fn client(issuer: &Issuer) -> Client {
@@ -50,7 +50,7 @@ fn client(issuer: &Issuer) -> Client {
 }
 
 fn now() -> Timestamp {
-    SystemClock::new().now()
+    clock::System::new().now()
 }
 
 fn browser() -> reqwest::Client {
@@ -90,7 +90,7 @@ async fn press(url: &Url, sub: &str) -> Url {
 
 async fn sign_in(issuer: &Issuer, sub: &str) -> SignedIn {
     let http = Http::new(issuer.url(), Trust::System).unwrap();
-    let sign_in = SignIn::begin(client(issuer), http, None, &SystemEntropy)
+    let sign_in = SignIn::begin(client(issuer), http, None, &entropy::System)
         .await
         .unwrap();
     let url = sign_in.url().clone();
@@ -120,7 +120,7 @@ async fn a_person_signs_in_and_the_broker_knows_who() {
     let subject = identified.subject;
     assert_eq!(subject.id.sub, "ada");
     assert_eq!(subject.id.issuer, issuer.url());
-    assert_eq!(subject.kind, SubjectKind::Person);
+    assert_eq!(subject.kind, subject::Kind::Person);
     assert_eq!(subject.display, "ada@demo.example");
     assert_eq!(
         subject.groups.into_iter().collect::<Vec<_>>(),
@@ -174,7 +174,7 @@ async fn a_minted_token_is_a_job_s() {
         .await
         .unwrap()
         .subject;
-    assert_eq!(subject.kind, SubjectKind::Job);
+    assert_eq!(subject.kind, subject::Kind::Job);
     assert!(subject.groups.contains("ci"));
 }
 
@@ -182,7 +182,7 @@ async fn a_minted_token_is_a_job_s() {
 async fn the_page_and_the_token_endpoint_refuse_what_is_not_the_code_flow() {
     let issuer = start().await;
     let http = Http::new(issuer.url(), Trust::System).unwrap();
-    let sign_in = SignIn::begin(client(&issuer), http, None, &SystemEntropy)
+    let sign_in = SignIn::begin(client(&issuer), http, None, &entropy::System)
         .await
         .unwrap();
     let good = sign_in.url().clone();
@@ -232,9 +232,9 @@ async fn the_page_and_the_token_endpoint_refuse_what_is_not_the_code_flow() {
 
 #[tokio::test]
 async fn it_is_seen_on_loopback_only() {
-    let clock = Arc::new(SystemClock::new());
+    let clock = Arc::new(clock::System::new());
     let address = ([0, 0, 0, 0], 0).into();
-    let started = Issuer::start(address, clock, Arc::new(SystemEntropy)).await;
+    let started = Issuer::start(address, clock, Arc::new(entropy::System)).await;
     assert!(matches!(started, Err(Error::NotLoopback(_))));
 }
 

@@ -11,7 +11,7 @@ use crate::broker::session::Session;
 use crate::gateway::reply;
 use crate::model::name::DatabaseName;
 use crate::model::session::SessionId;
-use crate::model::subject::SubjectId;
+use crate::model::subject;
 use crate::policy::Shown;
 use crate::policy::obligation::Limits;
 use crate::sql::catalog::{self, Catalog};
@@ -38,7 +38,7 @@ struct Known {
 type Entry = (Weak<Session>, Arc<Budget>);
 
 /// Whose hour it is, and where: who opens a new session does not begin a new hour.
-type Owner = (SubjectId, DatabaseName);
+type Owner = (subject::Id, DatabaseName);
 
 /// What one session has used up.
 #[derive(Debug, Default)]

@@ -16,7 +16,7 @@ use crate::gateway::judge::{self, Asker, Denied, Finding, Leave, Moment};
 use crate::gateway::relay::scope::{self, Look};
 use crate::gateway::relay::{End, Relay};
 use crate::gateway::reply;
-use crate::gateway::session::run::{Decided, Lens, Run, RunId};
+use crate::gateway::session::run::{self, Decided, Lens, Run};
 use crate::gateway::session::state::Definitions;
 use crate::gateway::session::verdict::{Ask, Purpose, Settled, Transaction, Verdict};
 use crate::gateway::session::{self, Outbox};
@@ -402,7 +402,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     }
 
     /// Whether what was permitted at `Bind` still is at `Execute`.
-    async fn again(&mut self, id: RunId, ask: &Ask) -> Result<Verdict, Stop> {
+    async fn again(&mut self, id: run::Id, ask: &Ask) -> Result<Verdict, Stop> {
         let view = self.view().await?;
         let now = self.gateway.clock.monotonic();
         let Some(run) = self.session.run(id) else {

@@ -2,7 +2,7 @@
 //! refused, what is skipped, and the good-bye.
 
 use crate::gateway::reply;
-use crate::gateway::session::run::RunId;
+use crate::gateway::session::run;
 use crate::gateway::session::{Mode, Outbox, Session, Via, send};
 use crate::wire::frame::Frame;
 use crate::wire::frontend::{Message, kind};
@@ -45,7 +45,7 @@ impl Session {
     }
 
     /// A message of the client while the upstream takes data.
-    pub(super) fn copy_in(&mut self, run: RunId, via: Via, frame: &Frame, out: &mut Outbox) {
+    pub(super) fn copy_in(&mut self, run: run::Id, via: Via, frame: &Frame, out: &mut Outbox) {
         match frame.kind() {
             kind::COPY_DATA => out.upstream.push(frame.bytes().clone()),
             // The upstream ignores them now; they must not reach it after it has failed.

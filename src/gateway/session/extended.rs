@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::gateway::reply;
 use crate::gateway::session::ledger::{Asker, Owed};
 use crate::gateway::session::names::{Portal, Prepared, Undo};
-use crate::gateway::session::run::{Run, RunId};
+use crate::gateway::session::run::{self, Run};
 use crate::gateway::session::simple::POISON;
 use crate::gateway::session::verdict::{Ask, Purpose, Refusal, Settled, Transaction, Verdict};
 use crate::gateway::session::{Error, Mode, Outbox, Pending, Pipeline, Session, Then, Via, send};
@@ -230,7 +230,7 @@ impl Session {
 
     pub(super) fn execute_decided(
         &mut self,
-        (portal, id): (&str, RunId),
+        (portal, id): (&str, run::Id),
         verdict: Verdict,
         pending: &Pending,
         out: &mut Outbox,
@@ -285,7 +285,7 @@ impl Session {
     }
 
     /// Asks the upstream what the rows will be, unless the client did: masks are built from that.
-    fn describe_for_masks(&mut self, name: &str, run: RunId, out: &mut Outbox) {
+    fn describe_for_masks(&mut self, name: &str, run: run::Id, out: &mut Outbox) {
         let Some(Portal::Run { described, .. }) = self.names.portal_mut(name) else {
             return;
         };

@@ -4,7 +4,7 @@ use crate::gateway::reply;
 use crate::gateway::session::answer::is_broken;
 use crate::gateway::session::ledger::{Entry, Owed};
 use crate::gateway::session::names::{Ended, Portal, Undo};
-use crate::gateway::session::run::{Outcome, Run, RunId};
+use crate::gateway::session::run::{self, Outcome, Run};
 use crate::gateway::session::simple::POISON;
 use crate::gateway::session::{Error, Mode, Outbox, Session, Via, Voice, send};
 use crate::sql::footprint::{Hazard, Kind};
@@ -41,7 +41,7 @@ impl Session {
                 Ok(())
             }
             Some(Owed::Query(runs)) => {
-                let rest: Vec<RunId> = runs.drain(..).collect();
+                let rest: Vec<run::Id> = runs.drain(..).collect();
                 self.query_failed(&rest, fields, out);
                 Ok(())
             }
@@ -66,7 +66,7 @@ impl Session {
     }
 
     /// A statement of a query string failed; the rest of the string is not run.
-    fn query_failed(&mut self, runs: &[RunId], fields: Fields, out: &mut Outbox) {
+    fn query_failed(&mut self, runs: &[run::Id], fields: Fields, out: &mut Outbox) {
         let mut outcome = None;
         if let Some(first) = runs.first() {
             let (told, came) = self.told(*first, fields);
@@ -181,7 +181,7 @@ impl Session {
     }
 
     /// What the client is told of a failure, and what is recorded.
-    pub(super) fn told(&self, run: RunId, fields: Fields) -> (Fields, Outcome) {
+    pub(super) fn told(&self, run: run::Id, fields: Fields) -> (Fields, Outcome) {
         let stopped = self.runs.get(run).and_then(|run| run.stopped().cloned());
         match stopped {
             Some(stopped) => (stopped.clone(), Outcome::Stopped(Box::new(stopped))),
@@ -219,7 +219,7 @@ impl Session {
 
     /// A portal's run.
     #[must_use]
-    pub fn portal_run(&self, name: &str) -> Option<RunId> {
+    pub fn portal_run(&self, name: &str) -> Option<run::Id> {
         match self.names.portal(name)? {
             Portal::Run { run, .. } => Some(*run),
             Portal::Refused(_) | Portal::Cursor => None,

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::gateway::session::names::Undo;
-use crate::gateway::session::run::RunId;
+use crate::gateway::session::run;
 use crate::wire::error::Fields;
 
 /// Answers that may be owed; each takes up memory until it comes.
@@ -19,21 +19,21 @@ pub enum Owed {
     /// `ParseComplete` of the same statement, read again.
     ParseAgain,
     /// `BindComplete`.
-    Bind(RunId),
+    Bind(run::Id),
     /// `ParameterDescription` and what the rows will be.
     DescribeStatement,
     /// What the rows of a cursor made by `DECLARE` will be.
     DescribeCursor,
     /// What the rows of a portal will be.
-    DescribePortal(RunId, Asker),
+    DescribePortal(run::Id, Asker),
     /// Rows and the end of an execution.
-    Execute(RunId),
+    Execute(run::Id),
     /// `CloseComplete`.
-    Close(Option<RunId>),
+    Close(Option<run::Id>),
     /// `ReadyForQuery` after a pipeline.
     Sync,
     /// The results of a query string, one run a statement, and `ReadyForQuery`.
-    Query(VecDeque<RunId>),
+    Query(VecDeque<run::Id>),
     /// The error that we provoke in a pipeline, so that the upstream fails where we refused; the client is told this instead.
     PoisonPipeline(Option<Fields>),
     /// The same as a query of its own; after it `ReadyForQuery`.
@@ -46,7 +46,7 @@ pub enum Owed {
 
 impl Owed {
     /// The runs that are executed by it, in order.
-    pub fn runs(&self) -> impl Iterator<Item = RunId> + '_ {
+    pub fn runs(&self) -> impl Iterator<Item = run::Id> + '_ {
         let (one, several) = match self {
             Self::Execute(run) => (Some(*run), None),
             Self::Query(runs) => (None, Some(runs)),
@@ -203,13 +203,13 @@ impl Ledger {
     }
 
     /// Whether such a run is being executed.
-    pub fn executes(&self, such: impl Fn(RunId) -> bool) -> bool {
+    pub fn executes(&self, such: impl Fn(run::Id) -> bool) -> bool {
         let mut entries = self.entries.iter();
         entries.any(|entry| entry.owed.runs().any(&such))
     }
 
     /// The first run that is being executed.
-    pub fn running(&self) -> Option<RunId> {
+    pub fn running(&self) -> Option<run::Id> {
         let mut entries = self.entries.iter();
         entries.find_map(|entry| entry.owed.runs().next())
     }

@@ -26,7 +26,7 @@ use bytes::Bytes;
 use crate::gateway::session::answer::trial::Trial;
 use crate::gateway::session::ledger::Ledger;
 use crate::gateway::session::names::{Ended, Names, Portal, Prepared, Undo};
-use crate::gateway::session::run::{Outcome, Report, Run, RunId};
+use crate::gateway::session::run::{Outcome, Report, Run};
 use crate::gateway::session::runs::Runs;
 use crate::gateway::session::state::State;
 use crate::gateway::session::verdict::{Ask, Refusal, Settled, Transaction, Unasked, Verdict};
@@ -135,7 +135,7 @@ enum Mode {
     /// They have to wait: the upstream is about to ask for data, or not.
     Opening(Via),
     /// Data for the upstream.
-    CopyIn(RunId, Via),
+    CopyIn(run::Id, Via),
     /// Data of a refused `COPY`, to be thrown away before the client is told.
     Swallowing(Box<Fields>, Via),
     /// Nothing any more: it has said good-bye. What was sent before is still carried out, as by PostgreSQL.
@@ -168,7 +168,7 @@ enum Then {
     Query,
     Parse { name: String },
     Bind { portal: String, statement: String },
-    Execute { portal: String, run: RunId },
+    Execute { portal: String, run: run::Id },
 }
 
 /// Whether a question has to wait until the upstream owes nothing.
@@ -253,7 +253,7 @@ impl Session {
 
     /// A run that was asked about.
     #[must_use]
-    pub fn run(&self, id: RunId) -> Option<&Run> {
+    pub fn run(&self, id: run::Id) -> Option<&Run> {
         self.runs.get(id)
     }
 
@@ -458,7 +458,7 @@ impl Session {
             return;
         }
         let over = self.runs.by_id.keys().copied();
-        let over: Vec<RunId> = over.filter(|run| !self.names.is_bound(*run)).collect();
+        let over: Vec<run::Id> = over.filter(|run| !self.names.is_bound(*run)).collect();
         for run in over {
             self.runs.remove(run, self.now, out);
         }
@@ -544,14 +544,14 @@ impl Session {
     /// The connection ends: whatever was under way gets its report.
     pub fn end(&mut self, out: &mut Outbox) {
         self.mode = Mode::Closed;
-        let mut running: Vec<RunId> = self.committing().into_iter().collect();
+        let mut running: Vec<run::Id> = self.committing().into_iter().collect();
         for entry in self.ledger.drain() {
             running.extend(entry.owed.runs());
         }
         for run in running {
             self.runs.finish(run, Outcome::Unknown, self.now, out);
         }
-        let rest: Vec<RunId> = self.runs.by_id.keys().copied().collect();
+        let rest: Vec<run::Id> = self.runs.by_id.keys().copied().collect();
         for run in rest {
             self.runs.finish(run, Outcome::Skipped, self.now, out);
         }

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::gateway::reply;
-use crate::gateway::session::run::RunId;
+use crate::gateway::session::run;
 use crate::gateway::session::verdict::Refusal;
 use crate::sql::footprint::{Effect, Facts, Source};
 use crate::wire::error::Fields;
@@ -50,7 +50,7 @@ pub enum Portal {
     /// A run with a permit.
     Run {
         /// Which.
-        run: RunId,
+        run: run::Id,
         /// Whether the upstream was asked what its rows will be.
         described: bool,
     },
@@ -71,7 +71,7 @@ pub struct Slot {
 
 impl Slot {
     /// Its run.
-    pub const fn run(&self) -> Option<RunId> {
+    pub const fn run(&self) -> Option<run::Id> {
         match &self.portal {
             Portal::Run { run, .. } => Some(*run),
             Portal::Refused(_) | Portal::Cursor => None,
@@ -360,7 +360,7 @@ impl Names {
     }
 
     /// Whether a run can still be executed.
-    pub fn is_bound(&self, id: RunId) -> bool {
+    pub fn is_bound(&self, id: run::Id) -> bool {
         self.portals
             .values()
             .any(|slot| matches!(slot.portal, Portal::Run { run, .. } if run == id))

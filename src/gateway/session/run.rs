@@ -27,7 +27,7 @@ use crate::wire::row::{DataRow, RowDescription};
 
 /// Names a run within its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunId(pub(super) u64);
+pub struct Id(pub(super) u64);
 
 /// One statement on its way.
 ///

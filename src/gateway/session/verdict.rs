@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::gateway::reply;
-use crate::gateway::session::run::{Run, RunId};
+use crate::gateway::session::run::{self, Run};
 use crate::sql::footprint::Facts;
 use crate::wire;
 use crate::wire::error::Fields;
@@ -51,7 +51,7 @@ pub enum Purpose {
         frame: Frame,
     },
     /// A run that was permitted before, to go on by the policy of this moment.
-    Again(RunId),
+    Again(run::Id),
 }
 
 /// The parameters of a `Bind`, as they came.

@@ -22,10 +22,10 @@ use crate::mask::Keys;
 use crate::model::access::Access;
 use crate::model::name::{DatabaseName, ObjectName};
 use crate::model::secret::Secret;
-use crate::model::subject::{Subject, SubjectId, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::model::time::Timestamp;
-use crate::net::clock::SystemClock;
-use crate::net::entropy::SystemEntropy;
+use crate::net::clock;
+use crate::net::entropy;
 use crate::policy::{Approval, Consent, Held, Permit, Protection, Shown};
 use crate::sql::catalog::{Catalog, Column, Parts, Relation, RelationKind};
 use crate::wire::backend::{self, CopyFormat, TransactionStatus};
@@ -90,8 +90,8 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let options = Options {
             storage: Arc::new(Files::open(directory.path()).unwrap()),
-            clock: Arc::new(SystemClock::new()),
-            entropy: Arc::new(SystemEntropy),
+            clock: Arc::new(clock::System::new()),
+            entropy: Arc::new(entropy::System),
             segment: SEGMENT,
         };
         let (log, _) = Log::open(options).unwrap();
@@ -109,11 +109,11 @@ impl World {
                 now: Timestamp::EPOCH,
             },
             subject: Subject {
-                id: SubjectId {
+                id: subject::Id {
                     issuer: "https://issuer".to_owned(),
                     sub: "1".to_owned(),
                 },
-                kind: SubjectKind::Person,
+                kind: subject::Kind::Person,
                 display: "somebody".to_owned(),
                 groups: Default::default(),
                 claims: Default::default(),

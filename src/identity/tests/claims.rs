@@ -11,7 +11,7 @@ use crate::identity::keys::Keys;
 use crate::identity::tests::signer::Signer;
 use crate::identity::token::{Algorithm, Token};
 use crate::identity::{self, Expect, Verified};
-use crate::model::subject::{Subject, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::model::time::Timestamp;
 
 const ISSUER: &str = "https://issuer.example";
@@ -22,7 +22,7 @@ fn issuer() -> Issuer {
         audience: "dbgate".to_owned(),
         client_id: None,
         scopes: Vec::new(),
-        kind: SubjectKind::Person,
+        kind: subject::Kind::Person,
         kind_claim: None,
         groups_claim: Some("groups".to_owned()),
         groups: Vec::new(),
@@ -113,14 +113,14 @@ fn groups_that_cannot_be_read_refuse_the_subject() {
 #[test]
 fn the_kind_is_the_issuer_s_or_the_claim_s() {
     let issuer = Issuer {
-        kind: SubjectKind::Job,
+        kind: subject::Kind::Job,
         kind_claim: Some("kind".to_owned()),
         ..issuer()
     };
     let kind = |claims: Value| subject(&issuer, &claims).map(|subject| subject.kind);
-    assert_eq!(kind(json!({})), Ok(SubjectKind::Job));
-    assert_eq!(kind(json!({ "kind": "person" })), Ok(SubjectKind::Person));
-    assert_eq!(kind(json!({ "kind": "agent" })), Ok(SubjectKind::Agent));
+    assert_eq!(kind(json!({})), Ok(subject::Kind::Job));
+    assert_eq!(kind(json!({ "kind": "person" })), Ok(subject::Kind::Person));
+    assert_eq!(kind(json!({ "kind": "agent" })), Ok(subject::Kind::Agent));
     for odd in [
         json!("root"),
         json!("Person"),
@@ -179,14 +179,14 @@ fn names_for_people_are_harmless_and_never_an_identity() {
 #[test]
 fn both_names_are_kept_when_somebody_acts_for_somebody() {
     let delegated = subject(&issuer(), &json!({ "act": { "sub": "agent-7" } })).unwrap();
-    assert_eq!(delegated.kind, SubjectKind::Agent);
+    assert_eq!(delegated.kind, subject::Kind::Agent);
     assert_eq!(delegated.id.sub, "agent-7");
     assert_eq!(delegated.id.issuer, ISSUER);
     assert_eq!(delegated.behalf.unwrap().sub, "ada");
     assert_eq!(delegated.display, "agent-7 for ada");
     for person in [json!("bob"), json!({ "sub": "bob" })] {
         let agent = subject(&issuer(), &json!({ "on_behalf_of": person })).unwrap();
-        assert_eq!(agent.kind, SubjectKind::Agent);
+        assert_eq!(agent.kind, subject::Kind::Agent);
         assert_eq!(agent.id.sub, "ada");
         assert_eq!(agent.behalf.unwrap().sub, "bob");
     }
@@ -234,7 +234,7 @@ fn userinfo_fills_in_what_a_thin_token_leaves_out() {
     let info = json!({ "sub": "ada", "groups": ["dba"], "act": { "sub": "agent-7" } });
     let info = UserInfo::parse(info.to_string().as_bytes(), &thin).unwrap();
     let agent = claims::subject(&thin, &issuer(), Some(&info)).unwrap();
-    assert_eq!(agent.kind, SubjectKind::Agent);
+    assert_eq!(agent.kind, subject::Kind::Agent);
     assert_eq!(agent.behalf.unwrap().sub, "ada");
 }
 

@@ -13,7 +13,7 @@ use crate::mask::{Keys, Plan, Refusal, Terms};
 use crate::model::name::{ColumnId, DatabaseName, ObjectName};
 use crate::model::secret::Secret;
 use crate::model::session::SessionId;
-use crate::model::subject::{Subject, SubjectId, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::policy::Protection;
 use crate::policy::obligation::Mask;
 use crate::sql::catalog::{Catalog, Column, Relation, RelationKind};
@@ -35,11 +35,11 @@ fn keys() -> Keys {
 
 fn subject() -> Subject {
     Subject {
-        id: SubjectId {
+        id: subject::Id {
             issuer: "https://issuer.test".to_owned(),
             sub: "1".to_owned(),
         },
-        kind: SubjectKind::Person,
+        kind: subject::Kind::Person,
         display: "test".to_owned(),
         groups: BTreeSet::new(),
         claims: BTreeMap::new(),

@@ -8,13 +8,13 @@ mod sniff;
 mod tls;
 
 use crate::model::time::Clock;
-use crate::net::clock::SystemClock;
+use crate::net::clock;
 use crate::net::tls::authority::Authority;
 use crate::net::tls::{Roots, Server};
 
 /// A server certificate for `localhost`, and who trusts it.
 fn certificate() -> (Server, Roots) {
-    let now = SystemClock::new().now();
+    let now = clock::System::new().now();
     let authority = Authority::new("dbgate test", now, 7).unwrap();
     let leaf = authority
         .issue(&["localhost", "127.0.0.1"], now, 7)

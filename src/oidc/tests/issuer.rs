@@ -9,13 +9,13 @@ use crate::config::broker::Issuer;
 use crate::identity::tests::signer::{Signer, half_hash};
 use crate::identity::token::Algorithm;
 use crate::model::secret::Secret;
-use crate::model::subject::{Subject, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::oidc::error::Error;
 use crate::oidc::issuer::{Credentials, Issuers};
 use crate::oidc::tests::fake::{Answer, Fake, START, StillClock};
 
 /// An issuer as a broker's configuration names it.
-pub(crate) fn trusted(url: &str, audience: &str, kind: SubjectKind) -> Issuer {
+pub(crate) fn trusted(url: &str, audience: &str, kind: subject::Kind) -> Issuer {
     Issuer {
         url: url.to_owned(),
         audience: audience.to_owned(),
@@ -56,7 +56,7 @@ fn issuers(trusted: Vec<Issuer>) -> Issuers {
 }
 
 async fn identify(fake: &Fake, access: Option<&str>) -> Result<Subject, Error> {
-    let issuers = issuers(vec![trusted(&fake.url, "dbgate", SubjectKind::Person)]);
+    let issuers = issuers(vec![trusted(&fake.url, "dbgate", subject::Kind::Person)]);
     let credentials = credentials(token(&fake.url, &json!({})), access);
     Ok(issuers.identify(&credentials).await?.subject)
 }
@@ -108,7 +108,7 @@ async fn userinfo_that_cannot_be_trusted_refuses_the_sign_in() {
 #[tokio::test]
 async fn an_issuer_that_is_not_trusted_is_never_asked() {
     let (fake, other) = (Fake::start().await, Fake::start().await);
-    let issuers = issuers(vec![trusted(&fake.url, "dbgate", SubjectKind::Person)]);
+    let issuers = issuers(vec![trusted(&fake.url, "dbgate", subject::Kind::Person)]);
     let credentials = credentials(token(&other.url, &json!({})), None);
     let error = issuers.identify(&credentials).await.unwrap_err();
     assert!(matches!(error, Error::UnknownIssuer { .. }));
@@ -119,12 +119,12 @@ async fn an_issuer_that_is_not_trusted_is_never_asked() {
 async fn one_issuer_may_be_trusted_for_people_and_for_jobs() {
     let fake = Fake::start().await;
     let issuers = issuers(vec![
-        trusted(&fake.url, "dbgate", SubjectKind::Person),
-        trusted(&fake.url, "dbgate-ci", SubjectKind::Job),
+        trusted(&fake.url, "dbgate", subject::Kind::Person),
+        trusted(&fake.url, "dbgate-ci", subject::Kind::Job),
     ]);
     for (audience, kind) in [
-        ("dbgate", SubjectKind::Person),
-        ("dbgate-ci", SubjectKind::Job),
+        ("dbgate", subject::Kind::Person),
+        ("dbgate-ci", subject::Kind::Job),
     ] {
         let token = token(&fake.url, &json!({ "aud": audience }));
         let identified = issuers.identify(&credentials(token, None)).await.unwrap();
@@ -140,8 +140,8 @@ async fn one_issuer_s_keys_do_not_sign_for_another() {
     let (first, second) = (Fake::start().await, Fake::start().await);
     second.answer("/jwks", Answer::Json(Signer::stranger().key_set()));
     let issuers = issuers(vec![
-        trusted(&first.url, "dbgate", SubjectKind::Person),
-        trusted(&second.url, "dbgate", SubjectKind::Person),
+        trusted(&first.url, "dbgate", subject::Kind::Person),
+        trusted(&second.url, "dbgate", subject::Kind::Person),
     ]);
     let forged = credentials(token(&second.url, &json!({})), None);
     let error = issuers.identify(&forged).await.unwrap_err();

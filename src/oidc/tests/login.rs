@@ -10,7 +10,7 @@ use crate::identity::tests::signer::{Signer, half_hash};
 use crate::identity::token::Algorithm;
 use crate::model::secret::Secret;
 use crate::model::time::Clock as _;
-use crate::net::entropy::SystemEntropy;
+use crate::net::entropy;
 use crate::oidc::error::Error;
 use crate::oidc::http::{Http, Trust};
 use crate::oidc::login::{self, Client, SignIn, SignedIn};
@@ -26,7 +26,7 @@ fn client(fake: &Fake) -> Client {
 
 async fn begin(fake: &Fake) -> Result<SignIn, Error> {
     let http = Http::new(&fake.url, Trust::System).unwrap();
-    SignIn::begin(client(fake), http, None, &SystemEntropy).await
+    SignIn::begin(client(fake), http, None, &entropy::System).await
 }
 
 fn asked(url: &Url) -> HashMap<String, String> {

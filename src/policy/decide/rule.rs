@@ -6,7 +6,7 @@ use crate::model::name::ObjectName;
 use crate::policy::decide::{Question, kinds, words};
 use crate::policy::denial::by;
 use crate::policy::document::rule::{Rule, Situation};
-use crate::policy::pattern::ObjectPattern;
+use crate::policy::pattern;
 use crate::policy::protect::lineage_of;
 use crate::policy::{Denial, Reason};
 use crate::sql::footprint::{Facts, Kind};
@@ -27,7 +27,7 @@ fn fits_kind(rule: &Rule, facts: &Facts) -> bool {
 fn fits_tables(rule: &Rule, facts: &Facts, question: &Question<'_>) -> bool {
     let footprint = &facts.footprint;
     let (read, written) = (&footprint.relations_read, &footprint.relations_written);
-    let any = |patterns: &[ObjectPattern], oids: &BTreeSet<u32>| {
+    let any = |patterns: &[pattern::Object], oids: &BTreeSet<u32>| {
         oids.iter().any(|oid| {
             lineage_of(question.catalog, *oid)
                 .iter()
@@ -64,7 +64,7 @@ fn writes_protected(facts: &Facts, question: &Question<'_>) -> bool {
         .any(|oid| question.protection.has_table(*oid))
 }
 
-fn is_one_of(patterns: &[ObjectPattern], name: &ObjectName) -> bool {
+fn is_one_of(patterns: &[pattern::Object], name: &ObjectName) -> bool {
     patterns.iter().any(|pattern| pattern.matches(name))
 }
 

@@ -12,7 +12,7 @@ use crate::model::time::{Timestamp, parse_span};
 use crate::policy::document::hours::Hours;
 use crate::policy::document::who::{Who, names, unknown};
 use crate::policy::document::{Place, entry_name};
-use crate::policy::pattern::{Glob, ObjectPattern};
+use crate::policy::pattern::{self, Glob};
 
 /// What one may do with a database, and with the broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,7 +85,7 @@ pub struct Allow {
     /// What.
     pub powers: BTreeSet<Power>,
     /// On which tables; empty = all.
-    pub tables: Vec<ObjectPattern>,
+    pub tables: Vec<pattern::Object>,
     /// The PostgreSQL roles whose member the lease becomes.
     pub roles: Vec<String>,
     /// Who gets what a session leaves behind.

@@ -6,7 +6,7 @@ use crate::config::problem::Problems;
 use crate::config::table::Table;
 use crate::model::access::Access;
 use crate::model::name::DatabaseName;
-use crate::model::subject::{Subject, SubjectId, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::policy::document::who::{kind, names, unknown};
 use crate::policy::document::{Place, entry_name};
 
@@ -92,11 +92,11 @@ impl Case {
 /// `as = { groups = […], kind = "agent", claims = { … } }`.
 fn subject(table: &mut Table<'_>, problems: &mut Problems) -> Subject {
     let mut subject = Subject {
-        id: SubjectId {
+        id: subject::Id {
             issuer: "https://policy.test".to_owned(),
             sub: "test".to_owned(),
         },
-        kind: SubjectKind::Person,
+        kind: subject::Kind::Person,
         display: "test".to_owned(),
         groups: BTreeSet::new(),
         claims: BTreeMap::new(),
@@ -124,11 +124,11 @@ fn subject(table: &mut Table<'_>, problems: &mut Problems) -> Subject {
     subject
 }
 
-fn id(text: &str) -> Result<SubjectId, String> {
+fn id(text: &str) -> Result<subject::Id, String> {
     let (issuer, sub) = text
         .split_once('#')
         .ok_or_else(|| format!("`{text}` names no subject; write `issuer#sub`"))?;
-    Ok(SubjectId {
+    Ok(subject::Id {
         issuer: issuer.to_owned(),
         sub: sub.to_owned(),
     })

@@ -2,7 +2,7 @@
 
 use crate::config::problem::Problems;
 use crate::config::table::Table;
-use crate::model::subject::SubjectKind;
+use crate::model::subject;
 use crate::model::time::parse_span;
 use crate::policy::obligation::{Limits, Totals};
 
@@ -18,11 +18,11 @@ pub struct LimitSet {
 impl LimitSet {
     /// The limits that hold for such a subject: the tighter of those for everyone and those of its kind.
     #[must_use]
-    pub fn of(&self, kind: SubjectKind) -> Limits {
+    pub fn of(&self, kind: subject::Kind) -> Limits {
         let own = match kind {
-            SubjectKind::Person => self.person,
-            SubjectKind::Job => self.job,
-            SubjectKind::Agent => self.agent,
+            subject::Kind::Person => self.person,
+            subject::Kind::Job => self.job,
+            subject::Kind::Agent => self.agent,
         };
         self.all.and(own)
     }

@@ -10,7 +10,7 @@ use crate::policy::document::allow::globs;
 use crate::policy::document::who::{names, unknown};
 use crate::policy::document::{Place, entry_name, word};
 use crate::policy::obligation::{Mask, Scope, Unit};
-use crate::policy::pattern::{ColumnPattern, Glob};
+use crate::policy::pattern::{self, Glob};
 use crate::sql::lineage::How;
 
 /// One entry.
@@ -23,7 +23,7 @@ pub struct Protect {
     /// On which databases; empty = all.
     pub databases: Vec<Glob>,
     /// Which columns.
-    pub columns: Vec<ColumnPattern>,
+    pub columns: Vec<pattern::Column>,
     /// Columns whose comment has one of these words behind an `@`.
     pub tags: Vec<String>,
     /// How their values are shown.

@@ -15,7 +15,7 @@ use crate::policy::document::allow::{globs, needed};
 use crate::policy::document::hours::Hours;
 use crate::policy::document::who::{Who, names, unknown};
 use crate::policy::document::{Place, entry_name, word};
-use crate::policy::pattern::{Glob, ObjectPattern};
+use crate::policy::pattern::{self, Glob};
 use crate::sql::footprint::{Hazard, Kind};
 
 /// One entry. All its conditions must hold; of a list, one suffices.
@@ -40,13 +40,13 @@ pub struct Rule {
     /// Which hazards; empty = also statements without any.
     pub hazards: BTreeSet<Hazard>,
     /// Tables that are touched in any way.
-    pub tables: Vec<ObjectPattern>,
+    pub tables: Vec<pattern::Object>,
     /// Tables that are read.
-    pub reads: Vec<ObjectPattern>,
+    pub reads: Vec<pattern::Object>,
     /// Tables whose rows are written.
-    pub writes: Vec<ObjectPattern>,
+    pub writes: Vec<pattern::Object>,
     /// Functions that are called.
-    pub functions: Vec<ObjectPattern>,
+    pub functions: Vec<pattern::Object>,
     /// Only statements that write to a table with a protected column.
     pub writes_protected: bool,
     /// Only statements that write more rows than that.

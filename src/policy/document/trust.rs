@@ -4,7 +4,7 @@ use crate::config::problem::Problems;
 use crate::config::table::Table;
 use crate::model::name::{DatabaseName, ObjectName};
 use crate::policy::document::allow::globs;
-use crate::policy::pattern::{Glob, ObjectPattern};
+use crate::policy::pattern::{self, Glob};
 
 /// Functions that read nothing protected, write nothing and reveal nothing by their errors.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ impl Trust {
 
 /// Each by its full name: who trusts a pattern trusts what others will create.
 fn function(text: &str) -> Result<ObjectName, String> {
-    let pattern: ObjectPattern = text.parse().map_err(|error| format!("{error}"))?;
+    let pattern: pattern::Object = text.parse().map_err(|error| format!("{error}"))?;
     pattern
         .exact()
         .ok_or_else(|| format!("`{text}` is a pattern; name each trusted function in full"))

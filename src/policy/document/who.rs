@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use crate::config::problem::{Problems, nearest};
 use crate::config::table::Table;
-use crate::model::subject::{Subject, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::policy::pattern::Glob;
 
 /// A condition on the subject. An empty one holds for everyone.
@@ -12,7 +12,7 @@ use crate::policy::pattern::Glob;
 pub struct Who {
     groups: Vec<String>,
     subjects: Vec<String>,
-    kinds: Vec<SubjectKind>,
+    kinds: Vec<subject::Kind>,
     claims: Vec<(String, Glob)>,
 }
 
@@ -90,19 +90,19 @@ pub(super) fn names(
 }
 
 /// The word for a kind of subject.
-pub(in crate::policy) const fn kind_name(kind: SubjectKind) -> &'static str {
+pub(in crate::policy) const fn kind_name(kind: subject::Kind) -> &'static str {
     match kind {
-        SubjectKind::Person => "person",
-        SubjectKind::Job => "job",
-        SubjectKind::Agent => "agent",
+        subject::Kind::Person => "person",
+        subject::Kind::Job => "job",
+        subject::Kind::Agent => "agent",
     }
 }
 
-pub(super) fn kind(text: &str) -> Result<SubjectKind, String> {
+pub(super) fn kind(text: &str) -> Result<subject::Kind, String> {
     match text {
-        "person" => Ok(SubjectKind::Person),
-        "job" => Ok(SubjectKind::Job),
-        "agent" => Ok(SubjectKind::Agent),
+        "person" => Ok(subject::Kind::Person),
+        "job" => Ok(subject::Kind::Job),
+        "agent" => Ok(subject::Kind::Agent),
         other => Err(unknown(
             "kind of subject",
             other,

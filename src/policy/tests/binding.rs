@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::model::access::Access;
-use crate::model::subject::SubjectId;
+use crate::model::subject;
 use crate::policy::binding::{Binding, Parameter};
 use crate::policy::decide::Decision;
 use crate::policy::tests::STARTER;
@@ -72,7 +72,7 @@ fn whatever_changes_changes_the_binding() {
     differs(bound(&shop, SQL, &given()), "subject");
     shop.subject.id.issuer = "https://other".to_owned();
     differs(bound(&shop, SQL, &given()), "issuer");
-    shop.subject.behalf = Some(SubjectId {
+    shop.subject.behalf = Some(subject::Id {
         issuer: "https://issuer".to_owned(),
         sub: "grace".to_owned(),
     });

@@ -1,7 +1,7 @@
 //! Deny beats review, review beats allow, and whatever is not known is denied.
 
 use crate::model::access::Access;
-use crate::model::subject::SubjectKind;
+use crate::model::subject;
 use crate::model::time::Timestamp;
 use crate::policy::decide::{Approval, Consent, Decision};
 use crate::policy::tests::STARTER;
@@ -377,7 +377,10 @@ fn a_mask_does_not_come_back_and_a_parameter_nobody_knows_is_taken_for_one() {
 #[test]
 fn an_agent_has_the_limits_of_agents() {
     let mut shop = Shop::new(STARTER);
-    for (kind, rows) in [(SubjectKind::Person, 100_000), (SubjectKind::Agent, 1_000)] {
+    for (kind, rows) in [
+        (subject::Kind::Person, 100_000),
+        (subject::Kind::Agent, 1_000),
+    ] {
         shop.subject.kind = kind;
         let Decision::Allow(permit) = shop.decide("select id from orders") else {
             panic!("it must pass");

@@ -72,7 +72,7 @@ fn files_are_one_policy_and_their_order_is_in_the_hash() {
     let two = Source::new("b.toml", "[limits]\nrows = 3\n");
     let forth = compile(&[one.clone(), two.clone()]).unwrap();
     let back = compile(&[two, one]).unwrap();
-    let kind = crate::model::subject::SubjectKind::Person;
+    let kind = crate::model::subject::Kind::Person;
     assert_eq!(forth.limits().of(kind).rows, Some(3));
     assert_ne!(forth.hash(), back.hash());
 }

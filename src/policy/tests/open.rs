@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::identity::claims::{CAME, LOOKED_FOR};
 use crate::model::access::Access;
-use crate::model::subject::{Subject, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::model::time::Timestamp;
 use crate::policy::document::allow::Power;
 use crate::policy::open::{Ask, Grant, Opening, databases, may, open};
@@ -142,7 +142,7 @@ fn who_may_read_may_not_write_and_a_kind_is_a_condition() {
     visit.subject = person(&["ci"]);
     visit.access = Access::Read;
     assert_eq!(visit.refused(), "no-role-matched");
-    visit.subject.kind = SubjectKind::Job;
+    visit.subject.kind = subject::Kind::Job;
     assert_eq!(visit.granted().rules, ["jobs"]);
 }
 

@@ -1,7 +1,7 @@
 //! Patterns fit what they say and nothing else.
 
 use crate::model::name::ObjectName;
-use crate::policy::pattern::{ColumnPattern, Glob, ObjectPattern};
+use crate::policy::pattern::{self, Glob};
 
 fn check(pattern: &str, name: &str, fits: bool) {
     assert_eq!(
@@ -30,7 +30,7 @@ fn stars_and_question_marks_fit_as_in_a_shell() {
 
 #[test]
 fn quoted_parts_are_taken_as_they_are() {
-    let pattern: ColumnPattern = r#"public."User Data"."Secret.Key*""#.parse().unwrap();
+    let pattern: pattern::Column = r#"public."User Data"."Secret.Key*""#.parse().unwrap();
     let table = ObjectName::new("public", "User Data");
     assert!(pattern.matches(&table, "Secret.Key*"));
     assert!(!pattern.matches(&table, "Secret.Keys"));
@@ -39,9 +39,9 @@ fn quoted_parts_are_taken_as_they_are() {
 
 #[test]
 fn a_pattern_with_too_few_parts_says_what_is_wanted() {
-    let error = "customers.email".parse::<ColumnPattern>().unwrap_err();
+    let error = "customers.email".parse::<pattern::Column>().unwrap_err();
     assert!(error.to_string().contains("schema.table.column"), "{error}");
     for text in ["", "a.", ".b", "a.\"b", "a.b\"c", "\"a\"b.c"] {
-        assert!(text.parse::<ObjectPattern>().is_err(), "{text}");
+        assert!(text.parse::<pattern::Object>().is_err(), "{text}");
     }
 }

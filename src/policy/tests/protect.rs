@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::name::ColumnId;
-use crate::model::subject::SubjectKind;
+use crate::model::subject;
 use crate::policy::Guard;
 use crate::policy::decide::Decision;
 use crate::policy::tests::STARTER;
@@ -124,7 +124,7 @@ fn who_is_cleared_sees_the_column_unless_it_is_an_agent() {
     assert_eq!(masks(&shop, sql), ["", "redact"]);
     shop.subject = person(&["billing"]);
     assert_eq!(masks(&shop, sql), ["", ""]);
-    shop.subject.kind = SubjectKind::Agent;
+    shop.subject.kind = subject::Kind::Agent;
     assert_eq!(masks(&shop, sql), ["", "redact"]);
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::access::Access;
 use crate::model::name::{DatabaseName, ObjectName};
-use crate::model::subject::{Subject, SubjectId, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::model::time::Timestamp;
 use crate::policy::binding::Parameter;
 use crate::policy::decide::{Approval, Decision, Question, Session, Shown, decide};
@@ -120,11 +120,11 @@ fn function(oid: u32, schema: &str, name: &str, volatility: char) -> Function {
 /// A person with these groups.
 pub(super) fn person(groups: &[&str]) -> Subject {
     Subject {
-        id: SubjectId {
+        id: subject::Id {
             issuer: "https://issuer".to_owned(),
             sub: "grace".to_owned(),
         },
-        kind: SubjectKind::Person,
+        kind: subject::Kind::Person,
         display: "grace".to_owned(),
         groups: groups.iter().map(|group| (*group).to_owned()).collect(),
         claims: BTreeMap::new(),

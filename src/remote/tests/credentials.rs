@@ -9,11 +9,11 @@ use url::Url;
 use crate::config::client::TokenStore;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
-use crate::net::entropy::SystemEntropy;
+use crate::net::entropy;
 use crate::remote::credentials::{Error, Login, Store};
 
 fn store(kind: TokenStore, directory: &Path) -> Store {
-    Store::new(kind, directory, Arc::new(SystemEntropy))
+    Store::new(kind, directory, Arc::new(entropy::System))
 }
 
 fn login(sub: &str) -> Login {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use crate::net::entropy::SystemEntropy;
+use crate::net::entropy;
 use crate::remote::private_file::{Directory, Error};
 
 fn mode(path: &Path, mode: u32) {
@@ -34,7 +34,7 @@ fn what_is_written_is_read_and_nobody_else_s() {
     assert!(directory.read("x").unwrap().is_none());
     for text in ["first", "second, which is longer", ""] {
         directory
-            .write("x", text.as_bytes(), &SystemEntropy)
+            .write("x", text.as_bytes(), &entropy::System)
             .unwrap();
         assert_eq!(bits(&path.join("x")), 0o600);
         assert_eq!(
@@ -92,7 +92,7 @@ fn files_that_are_not_private_are_neither_read_nor_replaced() {
     let check = |why: &str| {
         refused(directory.read("x"), why);
         refused(
-            directory.write("x", b"secret", &SystemEntropy),
+            directory.write("x", b"secret", &entropy::System),
             "is refused",
         );
         refused(directory.lock("x"), "is refused");

@@ -14,7 +14,7 @@ use rustyline::history::MemHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Config, Context, Editor, ExternalPrinter as _, Helper};
 
-use crate::net::entropy::SystemEntropy;
+use crate::net::entropy;
 use crate::shell::complete::{self, Names};
 use crate::shell::input::history::History;
 use crate::shell::text::{self, Kind, Script};
@@ -117,7 +117,7 @@ impl Reader {
             .map_err(|error| error.to_string())?;
         match &self.history {
             Some(history) => history
-                .add(entry, &SystemEntropy)
+                .add(entry, &entropy::System)
                 .map_err(|error| error.to_string()),
             None => Ok(()),
         }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{failed, parse, swap};
 use crate::model::time::Timestamp;
 use crate::store::Error;
-use crate::store::lease::{Lease, LeaseState};
+use crate::store::lease::{self, Lease};
 
 const COLUMNS: &str = "role, session, database, state, created, ends, tries, error, next, detail";
 
@@ -52,8 +52,8 @@ pub(super) fn list(connection: &Connection) -> Result<Vec<Lease>, Error> {
 pub(super) fn change(
     connection: &Connection,
     role: &str,
-    from: LeaseState,
-    to: LeaseState,
+    from: lease::State,
+    to: lease::State,
 ) -> Result<bool, Error> {
     swap(
         connection,
@@ -96,7 +96,7 @@ fn read(row: &Row<'_>) -> Result<Lease, Error> {
         role: row.get("role").map_err(&failed)?,
         session: parse("lease", &session)?,
         database: parse("lease", &database)?,
-        state: LeaseState::parse(&state).ok_or_else(|| Error::Corrupt {
+        state: lease::State::parse(&state).ok_or_else(|| Error::Corrupt {
             what: "lease",
             reason: format!("`{state}` is no state"),
         })?,

@@ -17,12 +17,13 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::model::session::{CloseReason, RequestId, SessionId};
-use crate::model::subject::SubjectId;
+use crate::model::subject;
 use crate::model::time::Timestamp;
-use crate::store::lease::{Lease, LeaseState};
-use crate::store::lock::DirectoryLock;
-use crate::store::request::{Approval, Denial, Request, RequestFilter, Settled, Spend};
-use crate::store::session::{Credential, Session, SessionFilter};
+use crate::store;
+use crate::store::lease::Lease;
+use crate::store::lock;
+use crate::store::request::{Approval, Denial, Request, Settled, Spend};
+use crate::store::session::{Credential, Session};
 use crate::store::token::{Digest, Token};
 use crate::store::{Answer, Error, Store};
 use worker::Worker;
@@ -50,7 +51,7 @@ impl Sqlite {
                 found: rusqlite::version().to_owned(),
             });
         }
-        let lock = DirectoryLock::take(directory)?;
+        let lock = lock::Lock::take(directory)?;
         let mut connection = connect(directory)?;
         migrate::run(&mut connection)?;
         Ok(Self {
@@ -220,7 +221,7 @@ impl Store for Sqlite {
             .submit(move |connection| session::find(connection, &id))
     }
 
-    fn sessions(&self, filter: &SessionFilter) -> Answer<Vec<Session>> {
+    fn sessions(&self, filter: &store::session::Filter) -> Answer<Vec<Session>> {
         let filter = filter.clone();
         self.worker
             .submit(move |connection| session::list(connection, &filter))
@@ -285,7 +286,12 @@ impl Store for Sqlite {
         self.worker.submit(lease::list)
     }
 
-    fn move_lease(&self, role: &str, from: LeaseState, to: LeaseState) -> Answer<bool> {
+    fn move_lease(
+        &self,
+        role: &str,
+        from: store::lease::State,
+        to: store::lease::State,
+    ) -> Answer<bool> {
         let role = role.to_owned();
         self.worker
             .submit(move |connection| lease::change(connection, &role, from, to))
@@ -315,7 +321,7 @@ impl Store for Sqlite {
             .submit(move |connection| request::find(connection, &id))
     }
 
-    fn requests(&self, filter: &RequestFilter) -> Answer<Vec<Request>> {
+    fn requests(&self, filter: &store::request::Filter) -> Answer<Vec<Request>> {
         let filter = filter.clone();
         self.worker
             .submit(move |connection| request::list(connection, &filter))
@@ -386,7 +392,7 @@ impl Store for Sqlite {
             .submit(move |connection| token::end_family(connection, &family))
     }
 
-    fn end_subject(&self, subject: &SubjectId) -> Answer<u64> {
+    fn end_subject(&self, subject: &subject::Id) -> Answer<u64> {
         let subject = subject.clone();
         self.worker
             .submit(move |connection| token::end_subject(connection, &subject))

@@ -4,12 +4,10 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{count, delete, failed, from_json, parse, swap, to_json};
 use crate::model::session::RequestId;
-use crate::model::subject::{Subject, SubjectId};
+use crate::model::subject::{self, Subject};
 use crate::model::time::Timestamp;
 use crate::store::Error;
-use crate::store::request::{
-    Approval, Denial, Request, RequestFilter, RequestKind, RequestState, Settled, Spend,
-};
+use crate::store::request::{self, Approval, Denial, Request, Settled, Spend};
 
 const COLUMNS: &str = "id, kind, subject, database, session, reason, what, binding, state, needed, approvers, denial, \
                        created, expires";
@@ -60,7 +58,10 @@ pub(super) fn find(connection: &Connection, id: &RequestId) -> Result<Option<Req
         .transpose()
 }
 
-pub(super) fn list(connection: &Connection, filter: &RequestFilter) -> Result<Vec<Request>, Error> {
+pub(super) fn list(
+    connection: &Connection,
+    filter: &request::Filter,
+) -> Result<Vec<Request>, Error> {
     let states: Vec<_> = filter.states.iter().map(|state| state.as_str()).collect();
     let states = to_json("filter", &states)?;
     let limit = match filter.limit {
@@ -177,7 +178,7 @@ pub(super) fn spend(
     if request.subject.id != spend.subject || request.binding != spend.binding {
         return Ok(Settled::Different(request));
     }
-    if request.state == RequestState::Approved && request.expires <= spend.now {
+    if request.state == request::State::Approved && request.expires <= spend.now {
         return Ok(Settled::Late(request));
     }
     let changed = swap(
@@ -220,7 +221,7 @@ fn pending(
     let Some(request) = find(connection, id)? else {
         return Ok(Err(Settled::Missing));
     };
-    if request.state != RequestState::Pending {
+    if request.state != request::State::Pending {
         return Ok(Err(Settled::Already(request)));
     }
     if request.expires <= now {
@@ -231,7 +232,7 @@ fn pending(
 
 /// Whether two subjects stand for one person: the same, one for the other, or both for a third.
 fn are_one(left: &Subject, right: &Subject) -> bool {
-    fn faces(subject: &Subject) -> impl Iterator<Item = &SubjectId> {
+    fn faces(subject: &Subject) -> impl Iterator<Item = &subject::Id> {
         std::iter::once(&subject.id).chain(&subject.behalf)
     }
     faces(left).any(|left| faces(right).any(|right| left == right))
@@ -294,7 +295,7 @@ fn read(row: &Row<'_>) -> Result<Request, Error> {
     let denial: Option<String> = row.get("denial").map_err(&failed)?;
     Ok(Request {
         id: parse("request", &text("id")?)?,
-        kind: RequestKind::parse(&kind).ok_or_else(|| unknown(&kind))?,
+        kind: request::Kind::parse(&kind).ok_or_else(|| unknown(&kind))?,
         subject: from_json("request", &text("subject")?)?,
         database: parse("request", &text("database")?)?,
         session: session
@@ -304,7 +305,7 @@ fn read(row: &Row<'_>) -> Result<Request, Error> {
         reason: text("reason")?,
         what: text("what")?,
         binding: text("binding")?,
-        state: RequestState::parse(&state).ok_or_else(|| unknown(&state))?,
+        state: request::State::parse(&state).ok_or_else(|| unknown(&state))?,
         needed: row.get("needed").map_err(&failed)?,
         approvers: from_json("request", &text("approvers")?)?,
         approvals: Vec::new(),

@@ -7,7 +7,7 @@ use crate::model::secret::Secret;
 use crate::model::session::{CloseReason, SessionId};
 use crate::model::time::Timestamp;
 use crate::store::Error;
-use crate::store::session::{Credential, Phase, Session, SessionFilter, SessionState};
+use crate::store::session::{self, Credential, Phase, Session};
 use crate::store::token::Digest;
 
 const COLUMNS: &str = "id, subject, family, database, access, reason, opened, ends, state, why, changed, role, \
@@ -56,7 +56,10 @@ pub(super) fn find(connection: &Connection, id: &SessionId) -> Result<Option<Ses
         .transpose()
 }
 
-pub(super) fn list(connection: &Connection, filter: &SessionFilter) -> Result<Vec<Session>, Error> {
+pub(super) fn list(
+    connection: &Connection,
+    filter: &session::Filter,
+) -> Result<Vec<Session>, Error> {
     let phase = match filter.phase {
         Phase::Any => "1",
         Phase::Live => "state IN ('opening', 'open')",
@@ -225,7 +228,7 @@ fn read(row: &Row<'_>) -> Result<Session, Error> {
     })
 }
 
-fn read_state(row: &Row<'_>) -> Result<SessionState, Error> {
+fn read_state(row: &Row<'_>) -> Result<session::State, Error> {
     let failed = failed("read a session");
     let state: String = row.get("state").map_err(&failed)?;
     let why: Option<String> = row.get("why").map_err(&failed)?;
@@ -235,10 +238,10 @@ fn read_state(row: &Row<'_>) -> Result<SessionState, Error> {
         .transpose()?;
     let changed: Option<i64> = row.get("changed").map_err(&failed)?;
     match (state.as_str(), why, changed.map(Timestamp::from_micros)) {
-        ("opening", None, None) => Ok(SessionState::Opening),
-        ("open", None, None) => Ok(SessionState::Open),
-        ("closing", Some(why), Some(since)) => Ok(SessionState::Closing { why, since }),
-        ("closed", Some(why), Some(at)) => Ok(SessionState::Closed { why, at }),
+        ("opening", None, None) => Ok(session::State::Opening),
+        ("open", None, None) => Ok(session::State::Open),
+        ("closing", Some(why), Some(since)) => Ok(session::State::Closing { why, since }),
+        ("closed", Some(why), Some(at)) => Ok(session::State::Closed { why, at }),
         (state, ..) => Err(Error::Corrupt {
             what: "session",
             reason: format!("`{state}` is no state, or one without its reason"),

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{delete, failed, from_json, swap, to_json};
-use crate::model::subject::SubjectId;
+use crate::model::subject;
 use crate::model::time::Timestamp;
 use crate::store::Error;
 use crate::store::token::{Digest, Token};
@@ -62,7 +62,7 @@ pub(super) fn end_family(connection: &Connection, family: &str) -> Result<u64, E
         .map_err(failed("forget tokens"))
 }
 
-pub(super) fn end_subject(connection: &Connection, subject: &SubjectId) -> Result<u64, Error> {
+pub(super) fn end_subject(connection: &Connection, subject: &subject::Id) -> Result<u64, Error> {
     connection
         .execute(
             "DELETE FROM token WHERE issuer = ?1 AND sub = ?2",

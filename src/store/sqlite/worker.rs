@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::store::lock::DirectoryLock;
+use crate::store::lock;
 use crate::store::{Answer, Error};
 
 /// Calls that may wait. More than this means the disk is stuck; a clear error is better than a longer queue.
@@ -29,7 +29,7 @@ type Trouble = Arc<Mutex<Option<String>>>;
 
 impl Worker {
     /// Starts the thread. It keeps the lock as long as it has the connection.
-    pub(super) fn start(connection: Connection, lock: DirectoryLock) -> Result<Self, Error> {
+    pub(super) fn start(connection: Connection, lock: lock::Lock) -> Result<Self, Error> {
         let (queue, calls) = sync_channel(QUEUE);
         let trouble = Trouble::default();
         let told = Arc::clone(&trouble);

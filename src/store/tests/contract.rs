@@ -5,12 +5,12 @@ use crate::model::secret::Secret;
 use crate::model::session::CloseReason;
 use crate::model::subject::Subject;
 use crate::store::Error;
-use crate::store::lease::{Lease, LeaseState};
-use crate::store::request::{RequestFilter, RequestState, Settled, Spend};
-use crate::store::session::{Credential, Phase, SessionFilter, SessionState};
+use crate::store::lease::{self, Lease};
+use crate::store::request::{Settled, Spend};
+use crate::store::session::{Credential, Phase};
 use crate::store::token::{Digest, Token};
 
-fn state_of(settled: &Settled) -> (&'static str, Option<RequestState>) {
+fn state_of(settled: &Settled) -> (&'static str, Option<request::State>) {
     match settled {
         Settled::Done(request) => ("done", Some(request.state)),
         Settled::Already(request) => ("already", Some(request.state)),
@@ -81,7 +81,7 @@ fn a_session_goes_its_way_once_and_only_forwards() {
     let found = store.session(id).wait().unwrap().unwrap();
     assert_eq!(
         found.state,
-        SessionState::Closed {
+        session::State::Closed {
             why: killed,
             at: at(7)
         }
@@ -103,26 +103,26 @@ fn sessions_are_listed_by_subject_database_and_phase() {
             assert!(store.begin_close(&one.id, &ended, at(1)).wait().unwrap());
         }
     }
-    let count = |filter: SessionFilter| store.sessions(&filter).wait().unwrap().len();
+    let count = |filter: session::Filter| store.sessions(&filter).wait().unwrap().len();
     let ann = Some(person("ann").id);
-    let any = SessionFilter::default();
+    let any = session::Filter::default();
     assert_eq!(count(any.clone()), 3);
     assert_eq!(
-        count(SessionFilter {
+        count(session::Filter {
             limit: 2,
             ..any.clone()
         }),
         2
     );
     assert_eq!(
-        count(SessionFilter {
+        count(session::Filter {
             subject: ann.clone(),
             ..any.clone()
         }),
         2
     );
     assert_eq!(
-        count(SessionFilter {
+        count(session::Filter {
             subject: ann,
             phase: Phase::Live,
             ..any.clone()
@@ -130,21 +130,21 @@ fn sessions_are_listed_by_subject_database_and_phase() {
         1
     );
     assert_eq!(
-        count(SessionFilter {
+        count(session::Filter {
             database: "prod".parse().ok(),
             ..any.clone()
         }),
         2
     );
     assert_eq!(
-        count(SessionFilter {
+        count(session::Filter {
             phase: Phase::Unfinished,
             ..any.clone()
         }),
         3
     );
     assert_eq!(
-        count(SessionFilter {
+        count(session::Filter {
             phase: Phase::Closed,
             ..any
         }),
@@ -167,7 +167,7 @@ fn a_lease_is_kept_from_intent_to_end() {
         role: "dbgate_ann_1".to_owned(),
         session: session(&Counter::default(), "ann").id,
         database: "prod".parse().unwrap(),
-        state: LeaseState::Intent,
+        state: lease::State::Intent,
         created: at(0),
         ends: at(60),
         tries: 0,
@@ -181,9 +181,9 @@ fn a_lease_is_kept_from_intent_to_end() {
     assert!(store.add_lease(&lease).wait().is_err());
     assert_eq!(store.lease(role).wait().unwrap(), Some(lease.clone()));
     let go = |from, to| store.move_lease(role, from, to).wait().unwrap();
-    assert!(!go(LeaseState::Created, LeaseState::Closing));
-    assert!(go(LeaseState::Intent, LeaseState::Created));
-    assert!(go(LeaseState::Created, LeaseState::Closing));
+    assert!(!go(lease::State::Created, lease::State::Closing));
+    assert!(go(lease::State::Intent, lease::State::Created));
+    assert!(go(lease::State::Created, lease::State::Closing));
     assert!(
         store
             .stick_lease(role, "owns things", at(5))
@@ -196,7 +196,7 @@ fn a_lease_is_kept_from_intent_to_end() {
     let [found] = store.leases().wait().unwrap().try_into().unwrap();
     assert_eq!(
         (found.state, found.tries, found.next),
-        (LeaseState::Stuck, 2, Some(at(6)))
+        (lease::State::Stuck, 2, Some(at(6)))
     );
     assert_eq!(found.error.as_deref(), Some("owns more"));
     assert!(store.end_lease(role).wait().unwrap());
@@ -218,11 +218,11 @@ fn a_request_needs_as_many_different_approvers_as_it_says() {
         let settled = store.approve(&asked.id, &approval(who)).wait().unwrap();
         state_of(&settled)
     };
-    assert_eq!(approve("ann"), ("own", Some(RequestState::Pending)));
-    assert_eq!(approve("bob"), ("done", Some(RequestState::Pending)));
-    assert_eq!(approve("bob"), ("twice", Some(RequestState::Pending)));
-    assert_eq!(approve("eve"), ("done", Some(RequestState::Approved)));
-    assert_eq!(approve("joe"), ("already", Some(RequestState::Approved)));
+    assert_eq!(approve("ann"), ("own", Some(request::State::Pending)));
+    assert_eq!(approve("bob"), ("done", Some(request::State::Pending)));
+    assert_eq!(approve("bob"), ("twice", Some(request::State::Pending)));
+    assert_eq!(approve("eve"), ("done", Some(request::State::Approved)));
+    assert_eq!(approve("joe"), ("already", Some(request::State::Approved)));
     let found = store.request(&asked.id).wait().unwrap().unwrap();
     assert_eq!(found.approvals, [approval("bob"), approval("eve")]);
 }
@@ -249,7 +249,7 @@ fn nobody_approves_for_themselves_through_an_agent() {
         let mut yes = approval("ann");
         yes.approver = approver;
         let settled = store.approve(&asked.id, &yes).wait().unwrap();
-        assert_eq!(state_of(&settled), ("own", Some(RequestState::Pending)));
+        assert_eq!(state_of(&settled), ("own", Some(request::State::Pending)));
     }
 }
 
@@ -269,25 +269,25 @@ fn an_approval_is_used_once_and_for_what_it_was_given() {
     };
     assert_eq!(
         spend("ann", "abc", 1),
-        ("already", Some(RequestState::Pending))
+        ("already", Some(request::State::Pending))
     );
     store.approve(&asked.id, &approval("bob")).wait().unwrap();
     assert_eq!(
         spend("bob", "abc", 1),
-        ("different", Some(RequestState::Approved))
+        ("different", Some(request::State::Approved))
     );
     assert_eq!(
         spend("ann", "abd", 1),
-        ("different", Some(RequestState::Approved))
+        ("different", Some(request::State::Approved))
     );
     assert_eq!(
         spend("ann", "abc", 600),
-        ("late", Some(RequestState::Approved))
+        ("late", Some(request::State::Approved))
     );
-    assert_eq!(spend("ann", "abc", 1), ("done", Some(RequestState::Used)));
+    assert_eq!(spend("ann", "abc", 1), ("done", Some(request::State::Used)));
     assert_eq!(
         spend("ann", "abc", 1),
-        ("already", Some(RequestState::Used))
+        ("already", Some(request::State::Used))
     );
 }
 
@@ -300,7 +300,7 @@ fn a_request_that_is_kept_waits_on_with_what_it_is_by_then() {
     let kept = store.keep_request(&asked.id, "{\"held\":false}", at(900));
     assert_eq!(
         state_of(&kept.wait().unwrap()),
-        ("done", Some(RequestState::Pending))
+        ("done", Some(request::State::Pending))
     );
     assert!(store.expire_requests(at(600)).wait().unwrap().is_empty());
     let found = store.request(&asked.id).wait().unwrap().unwrap();
@@ -323,7 +323,7 @@ fn what_is_settled_stays_settled() {
     store.deny(&denied.id, &denial("bob")).wait().unwrap();
     store.withdraw(&withdrawn.id).wait().unwrap();
     let late = denial("bob");
-    let late = crate::store::request::Denial {
+    let late = request::Denial {
         at: at(600),
         ..late
     };
@@ -339,7 +339,7 @@ fn what_is_settled_stays_settled() {
         .unwrap();
     assert_eq!(
         (gone.id, gone.state),
-        (expired.id.clone(), RequestState::Expired)
+        (expired.id.clone(), request::State::Expired)
     );
     for asked in [&denied, &withdrawn, &expired] {
         let id = &asked.id;
@@ -355,9 +355,9 @@ fn what_is_settled_stays_settled() {
         let kept = store.keep_request(id, "{}", at(900)).wait().unwrap();
         assert_eq!(state_of(&kept).0, "already");
     }
-    let filter = RequestFilter {
-        states: vec![RequestState::Denied, RequestState::Expired],
-        ..RequestFilter::default()
+    let filter = request::Filter {
+        states: vec![request::State::Denied, request::State::Expired],
+        ..request::Filter::default()
     };
     assert_eq!(store.requests(&filter).wait().unwrap().len(), 2);
     let found = store.request(&denied.id).wait().unwrap().unwrap();

@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::model::access::Access;
 use crate::model::secret::Secret;
 use crate::model::session::{RequestId, SessionId};
-use crate::model::subject::{Subject, SubjectId, SubjectKind};
+use crate::model::subject::{self, Subject};
 use crate::model::time::{Entropy, Timestamp};
 use crate::store::Store;
-use crate::store::request::{Approval, Denial, Request, RequestKind, RequestState};
-use crate::store::session::{Credential, Session, SessionState};
+use crate::store::request::{self, Approval, Denial, Request};
+use crate::store::session::{self, Credential, Session};
 use crate::store::sqlite::Sqlite;
 use crate::store::token::Digest;
 
@@ -49,11 +49,11 @@ fn at(seconds: i64) -> Timestamp {
 
 fn person(name: &str) -> Subject {
     Subject {
-        id: SubjectId {
+        id: subject::Id {
             issuer: "https://id.example".to_owned(),
             sub: name.to_owned(),
         },
-        kind: SubjectKind::Person,
+        kind: subject::Kind::Person,
         display: format!("{name}@example.com"),
         groups: ["dev".to_owned()].into(),
         claims: [("team".to_owned(), "shop".to_owned())].into(),
@@ -71,7 +71,7 @@ fn session(entropy: &Counter, who: &str) -> Session {
         reason: "ticket 7: it's \"broken\"".to_owned(),
         opened: at(0),
         ends: at(3600),
-        state: SessionState::Opening,
+        state: session::State::Opening,
         role: None,
         credential: Credential {
             verifier: Secret::from("SCRAM-SHA-256$4096:c2FsdA==$a:b"),
@@ -85,14 +85,14 @@ fn session(entropy: &Counter, who: &str) -> Session {
 fn request(entropy: &Counter, who: &str, needed: u32) -> Request {
     Request {
         id: RequestId::random(entropy),
-        kind: RequestKind::Statement,
+        kind: request::Kind::Statement,
         subject: person(who),
         database: "prod".parse().unwrap(),
         session: Some(SessionId::random(entropy)),
         reason: "ticket 7".to_owned(),
         what: "{}".to_owned(),
         binding: "abc".to_owned(),
-        state: RequestState::Pending,
+        state: request::State::Pending,
         needed,
         approvers: vec!["dba".to_owned()],
         approvals: Vec::new(),

@@ -6,7 +6,7 @@ use std::thread;
 use super::{Counter, approval, at, denial, open, person, request, session};
 use crate::model::session::CloseReason;
 use crate::store::Store;
-use crate::store::request::{RequestState, Settled, Spend};
+use crate::store::request::{Settled, Spend};
 
 /// Runs each `(who)` on a thread of its own, all at once.
 fn race<T: Send + 'static>(
@@ -62,10 +62,10 @@ fn approve_deny_withdraw_expire_and_use_at_once_have_one_outcome() {
                 .count()
         };
         let [approved, denied, withdrawn, used] = [
-            RequestState::Approved,
-            RequestState::Denied,
-            RequestState::Withdrawn,
-            RequestState::Used,
+            request::State::Approved,
+            request::State::Denied,
+            request::State::Withdrawn,
+            request::State::Used,
         ]
         .map(done);
         let found = store.request(&asked.id).wait().unwrap().unwrap();
@@ -101,7 +101,7 @@ fn of_a_hundred_approvers_exactly_the_needed_ones_count() {
         .count();
     let last = outcomes
         .iter()
-        .filter(|outcome| matches!(outcome, Ok(Settled::Done(now)) if now.state == RequestState::Approved))
+        .filter(|outcome| matches!(outcome, Ok(Settled::Done(now)) if now.state == request::State::Approved))
         .count();
     assert_eq!((counted, last), (3, 1));
 }

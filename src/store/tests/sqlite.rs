@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use super::{Counter, at, open, session};
 use crate::store::Error;
-use crate::store::lease::{Lease, LeaseState};
+use crate::store::lease::{self, Lease};
 use crate::store::sqlite::{Sqlite, peek};
 
 #[test]
@@ -99,7 +99,7 @@ fn who_looks_at_the_state_sees_its_leases_and_changes_nothing() {
         role: "dbgate_ann_x".to_owned(),
         session: owner.id.clone(),
         database: owner.database.clone(),
-        state: LeaseState::Intent,
+        state: lease::State::Intent,
         created: at(0),
         ends: at(60),
         tries: 0,

@@ -3,12 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::net::entropy::SystemEntropy;
+use crate::net::entropy;
 use crate::tunnel::place::{Origin, Place, Places, USER};
 
 fn of(places: &Places, name: &str, port: Option<u16>) -> Place {
-    let place = places.of(name, port, &SystemEntropy).unwrap();
-    places.keep(name, &place, &SystemEntropy).unwrap();
+    let place = places.of(name, port, &entropy::System).unwrap();
+    places.keep(name, &place, &entropy::System).unwrap();
     place
 }
 
@@ -47,7 +47,7 @@ fn a_port_that_is_asked_for_is_remembered_with_the_old_secret() {
     assert_eq!((moved.port, of(&places, "prod", None).port), (5433, 5433));
     assert_eq!(first.local.secret.expose(), moved.local.secret.expose());
     // One that was not kept changes nothing.
-    places.of("prod", Some(7), &SystemEntropy).unwrap();
+    places.of("prod", Some(7), &entropy::System).unwrap();
     assert_eq!(of(&places, "prod", None).port, 5433);
 }
 
@@ -70,5 +70,5 @@ fn a_file_that_others_can_read_is_not_used() {
     of(&places, "prod", None);
     let file = directory.join("tunnels.json");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    assert!(places.of("prod", None, &SystemEntropy).is_err());
+    assert!(places.of("prod", None, &entropy::System).is_err());
 }

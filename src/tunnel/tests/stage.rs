@@ -15,9 +15,9 @@ use tokio::sync::mpsc;
 use crate::api::types;
 use crate::model::secret::Secret;
 use crate::model::time::{Clock, Timestamp};
-use crate::net::clock::SystemClock;
+use crate::net::clock;
 use crate::net::drain::{self, Drain};
-use crate::net::entropy::SystemEntropy;
+use crate::net::entropy;
 use crate::net::framed::Framed;
 use crate::net::greeting::{Greeting, hear};
 use crate::net::tls::Server;
@@ -90,7 +90,7 @@ impl Stage {
     /// A tunnel to `prod`, its broker and its gateway.
     pub(super) async fn open(script: Script) -> Self {
         let script = Arc::new(Mutex::new(script));
-        let clock = Arc::new(SetClock(Mutex::new(SystemClock::new().now())));
+        let clock = Arc::new(SetClock(Mutex::new(clock::System::new().now())));
         let directory = tempfile::tempdir().unwrap();
         let (gateway, ca_file) = gateway(Arc::clone(&script), &directory).await;
         let broker = broker(Arc::clone(&script), Arc::clone(&clock), gateway).await;
@@ -137,7 +137,7 @@ impl Stage {
             user: "dbgate".to_owned(),
             secret: Secret::from("local secret"),
         };
-        let door = Door::new(&local, "prod", Arc::new(SystemEntropy)).unwrap();
+        let door = Door::new(&local, "prod", Arc::new(entropy::System)).unwrap();
         let listener = listen::Local::port(0).await.unwrap();
         let port = listener.bound();
         tokio::spawn(keeper.run());
@@ -357,7 +357,7 @@ async fn gateway(
     script: Arc<Mutex<Script>>,
     directory: &tempfile::TempDir,
 ) -> (SocketAddr, PathBuf) {
-    let now = SystemClock::new().now();
+    let now = clock::System::new().now();
     let authority = Authority::new("dbgate test", now, 7).unwrap();
     let leaf = authority.issue(&["localhost"], now, 7).unwrap();
     let server = Server::new(leaf.certificate.as_bytes(), leaf.key.expose().as_bytes()).unwrap();

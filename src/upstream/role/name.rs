@@ -86,7 +86,7 @@ impl fmt::Display for Name {
 }
 
 impl FromStr for Name {
-    type Err = NameError;
+    type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let ok = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
@@ -97,7 +97,7 @@ impl FromStr for Name {
             {
                 Ok(Self(text.to_owned()))
             }
-            _ => Err(NameError(text.to_owned())),
+            _ => Err(Error(text.to_owned())),
         }
     }
 }
@@ -105,4 +105,4 @@ impl FromStr for Name {
 /// Text that is no name of a lease's role.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no name of a lease's role")]
-pub struct NameError(String);
+pub struct Error(String);

@@ -1,4 +1,5 @@
 //! One file per source file.
+#![expect(clippy::arithmetic_side_effects, reason = "a test may panic")]
 
 mod backend;
 mod copy;

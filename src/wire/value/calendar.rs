@@ -60,7 +60,8 @@ pub(super) fn encode_timestamp(text: &str, out: &mut Vec<u8>) -> Option<()> {
 
 pub(super) fn encode_timestamp_tz(text: &str, out: &mut Vec<u8>) -> Option<()> {
     let (local, east) = split_zone(text)?;
-    let utc = micros(local)?.checked_sub(i64::from(east) * 1_000_000)?;
+    let east = i64::from(east).checked_mul(1_000_000)?;
+    let utc = micros(local)?.checked_sub(east)?;
     out.extend(utc.to_be_bytes());
     Some(())
 }
@@ -129,7 +130,7 @@ fn show_time(micros: i64, out: &mut String) -> Option<()> {
         let start = out.len();
         write!(out, ".{part:06}").ok()?;
         let kept = out.get(start..)?.trim_end_matches('0').len();
-        out.truncate(start + kept);
+        out.truncate(start.checked_add(kept)?);
     }
     Some(())
 }
@@ -154,18 +155,17 @@ fn split_zone(text: &str) -> Option<(&str, i32)> {
     }
     let at = text.rfind(['+', '-'])?;
     let (local, zone) = text.split_at_checked(at)?;
-    let (sign, zone) = match zone.strip_prefix('-') {
-        Some(zone) => (-1, zone),
-        None => (1, zone.strip_prefix('+')?),
+    let (units, zone) = match zone.strip_prefix('-') {
+        Some(zone) => ([-3600, -60, -1], zone),
+        None => ([3600, 60, 1], zone.strip_prefix('+')?),
     };
-    let mut seconds = 0;
-    for (part, unit) in zone.split(':').zip([3600, 60, 1]) {
+    let mut seconds = 0_i32;
+    for (part, unit) in zone.split(':').zip(units) {
         let is_form = part.len() == 2 && part.bytes().all(|b| b.is_ascii_digit());
-        seconds += if is_form {
-            part.parse::<i32>().ok()? * unit
-        } else {
+        if !is_form {
             return None;
-        };
+        }
+        seconds = seconds.checked_add(part.parse::<i32>().ok()?.checked_mul(unit)?)?;
     }
-    Some((local, sign * seconds))
+    Some((local, seconds))
 }

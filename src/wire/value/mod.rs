@@ -191,5 +191,5 @@ fn encode_uuid(text: &str, out: &mut Vec<u8>) -> Option<()> {
     for group in text.split('-') {
         unhex(group.as_bytes(), out)?;
     }
-    (out.len() - start == 16).then_some(())
+    (out.len().checked_sub(start)? == 16).then_some(())
 }

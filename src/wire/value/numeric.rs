@@ -13,7 +13,7 @@ pub(super) fn decode(bytes: &[u8], out: &mut String) -> Option<()> {
         return None;
     };
     let count = usize::from(u16::from_be_bytes(*count));
-    if digits.len() != count || bytes.len() != 8 + 2 * count {
+    if digits.len() != count || !bytes.as_chunks::<2>().1.is_empty() {
         return None;
     }
     match u16::from_be_bytes(*sign) {
@@ -57,11 +57,11 @@ fn fraction(
         return Some(());
     }
     out.push('.');
-    let end = out.len() + scale;
-    let mut index = weight + 1;
+    let end = out.len().checked_add(scale)?;
+    let mut index = weight.checked_add(1)?;
     while out.len() < end {
         let _ok = write!(out, "{:04}", digit(index)?);
-        index += 1;
+        index = index.checked_add(1)?;
     }
     out.truncate(end);
     Some(())
@@ -87,7 +87,7 @@ pub(super) fn encode(text: &str, out: &mut Vec<u8>) -> Option<()> {
     if whole.is_empty() || !is_digits(whole) || !is_digits(part) {
         return None;
     }
-    let mut digits = Vec::with_capacity(whole.len() / 4 + part.len() / 4 + 2);
+    let mut digits = Vec::with_capacity((text.len() / 4).saturating_add(2));
     let first = whole.len() % 4;
     let (lead, rest) = whole.split_at_checked(first)?;
     if !lead.is_empty() {
@@ -124,7 +124,7 @@ fn groups(text: &str, digits: &mut Vec<u16>) -> Option<()> {
         let mut value = 0;
         for at in 0..4 {
             let digit = group.get(at).map_or(0, |b| u16::from(b.wrapping_sub(b'0')));
-            value = value * 10 + digit;
+            value = u16::checked_add(u16::checked_mul(value, 10)?, digit)?;
         }
         digits.push(value);
     }

@@ -114,8 +114,8 @@ async fn a_text_that_was_erased_with_a_record_of_it_leaves_a_log_that_verifies()
     use dbgate::audit::event::Context;
     use dbgate::audit::log::{Log, Options, SEGMENT};
     use dbgate::audit::storage::files::Files;
-    use dbgate::net::clock::SystemClock;
-    use dbgate::net::entropy::SystemEntropy;
+    use dbgate::net::clock;
+    use dbgate::net::entropy;
     let server = Server::shared();
     let (site, offer) = site(&server).await;
     let mut broker = site.run();
@@ -143,8 +143,8 @@ async fn a_text_that_was_erased_with_a_record_of_it_leaves_a_log_that_verifies()
     assert!(records.len() >= 2, "{records:?}");
     let options = Options {
         storage: Arc::new(Files::open(&folder).unwrap()),
-        clock: Arc::new(SystemClock::new()),
-        entropy: Arc::new(SystemEntropy),
+        clock: Arc::new(clock::System::new()),
+        entropy: Arc::new(entropy::System),
         segment: SEGMENT,
     };
     let erasing = tokio::task::spawn_blocking(move || {

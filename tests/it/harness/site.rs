@@ -13,8 +13,8 @@ use dbgate::demo::issuer::Issuer;
 use dbgate::demo::issuer::people::Account;
 use dbgate::model::secret::Secret;
 use dbgate::model::time::Clock as _;
-use dbgate::net::clock::SystemClock;
-use dbgate::net::entropy::SystemEntropy;
+use dbgate::net::clock;
+use dbgate::net::entropy;
 use dbgate::net::tls::authority::Authority;
 use dbgate::remote;
 use dbgate::remote::broker::Address;
@@ -55,7 +55,7 @@ fn issuer() -> &'static Shared {
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Runtime::new().unwrap();
             runtime.block_on(async {
-                let (clock, entropy) = (Arc::new(ManualClock::new()), Arc::new(SystemEntropy));
+                let (clock, entropy) = (Arc::new(ManualClock::new()), Arc::new(entropy::System));
                 let loopback = "127.0.0.1:0".parse().unwrap();
                 let start = || Issuer::start(loopback, Arc::clone(&clock) as _, entropy.clone());
                 let (issuer, other) = (start().await.unwrap(), start().await.unwrap());
@@ -134,7 +134,7 @@ impl Site {
             directory,
             offer: offer.clone(),
         };
-        let now = SystemClock::new().now();
+        let now = clock::System::new().now();
         let authority = Authority::new("test", now.before(Duration::from_secs(3600)), 2).unwrap();
         let leaf = authority
             .issue(&["localhost", "127.0.0.1"], now, 2)

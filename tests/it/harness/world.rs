@@ -14,10 +14,10 @@ use dbgate::broker::session::{Attachment, Session};
 use dbgate::broker::{Ask, Broker, Error, Parts};
 use dbgate::config::problem::Source;
 use dbgate::model::access::Access;
-use dbgate::model::subject::{Subject, SubjectId, SubjectKind};
+use dbgate::model::subject::{self, Subject};
 use dbgate::model::time::{Clock, Timestamp};
-use dbgate::net::clock::SystemClock;
-use dbgate::net::entropy::SystemEntropy;
+use dbgate::net::clock;
+use dbgate::net::entropy;
 use dbgate::policy::{self, Policy};
 use dbgate::store::sqlite::Sqlite;
 use dbgate::store::token::{Digest, Token};
@@ -30,7 +30,7 @@ const LOGIN: &str = "login";
 /// The machine's clock, moved.
 #[derive(Debug)]
 pub(crate) struct ManualClock {
-    real: SystemClock,
+    real: clock::System,
     /// Both sides, in microseconds.
     wall: AtomicI64,
     monotonic: Mutex<Duration>,
@@ -39,7 +39,7 @@ pub(crate) struct ManualClock {
 impl ManualClock {
     pub(crate) fn new() -> Self {
         Self {
-            real: SystemClock::new(),
+            real: clock::System::new(),
             wall: AtomicI64::new(0),
             monotonic: Mutex::new(Duration::ZERO),
         }
@@ -168,7 +168,7 @@ pub(crate) async fn start(
     clock: &Arc<ManualClock>,
     directory: &Path,
 ) -> Arc<Broker> {
-    let entropy = Arc::new(SystemEntropy);
+    let entropy = Arc::new(entropy::System);
     let storage = Files::open(&directory.join("audit")).unwrap();
     let clock: Arc<dyn Clock> = Arc::clone(clock) as Arc<dyn Clock>;
     let (log, _) = Log::open(Options {
@@ -259,11 +259,11 @@ pub(crate) fn compile(text: &str) -> Arc<Policy> {
 /// Somebody in these groups.
 pub(crate) fn person(name: &str, groups: &[&str]) -> Subject {
     Subject {
-        id: SubjectId {
+        id: subject::Id {
             issuer: "https://issuer.example".to_owned(),
             sub: format!("sub-{name}"),
         },
-        kind: SubjectKind::Person,
+        kind: subject::Kind::Person,
         display: format!("{name}@example.com"),
         groups: groups.iter().map(|&group| group.to_owned()).collect(),
         claims: Default::default(),

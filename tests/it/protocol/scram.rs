@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use dbgate::model::secret::Secret;
 use dbgate::model::time::Clock as _;
-use dbgate::net::clock::SystemClock;
+use dbgate::net::clock;
 use dbgate::net::tls::authority::Authority;
 use dbgate::upstream::connect;
 use dbgate::upstream::target::{Address, Target, Tls};
@@ -250,7 +250,7 @@ struct Identity {
 }
 
 fn identity() -> Identity {
-    let now = SystemClock::new().now();
+    let now = clock::System::new().now();
     let authority = Authority::new("test", now.before(Duration::from_secs(3600)), 2).unwrap();
     let leaf = authority.issue(&["localhost"], now, 2).unwrap();
     let certificate = CertificateDer::from_pem_slice(leaf.certificate.as_bytes()).unwrap();

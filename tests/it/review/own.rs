@@ -3,16 +3,16 @@
 use dbgate::broker::open::Outcome;
 use dbgate::broker::{Ask, Error};
 use dbgate::model::access::Access;
-use dbgate::model::subject::{Subject, SubjectId, SubjectKind};
-use dbgate::store::request::{Request, RequestState};
+use dbgate::model::subject::{self, Subject};
+use dbgate::store::request::{self, Request};
 
 use crate::harness::world::{World, person};
 
 const ISSUER: &str = "https://issuer.example";
 const OTHER: &str = "https://other.example";
 
-fn id(issuer: &str, sub: &str) -> SubjectId {
-    SubjectId {
+fn id(issuer: &str, sub: &str) -> subject::Id {
+    subject::Id {
         issuer: issuer.to_owned(),
         sub: sub.to_owned(),
     }
@@ -42,7 +42,7 @@ fn claim(name: &str, value: &str) -> impl FnOnce(&mut Subject) {
 fn agent_of(issuer: &str, sub: &str) -> impl FnOnce(&mut Subject) {
     let behalf = id(issuer, sub);
     move |subject| {
-        subject.kind = SubjectKind::Agent;
+        subject.kind = subject::Kind::Agent;
         subject.behalf = Some(behalf);
     }
 }
@@ -167,12 +167,12 @@ fn cases() -> Vec<(&'static str, Subject, Subject)> {
         (
             "a job",
             guest(),
-            altered(reviewer("ci"), |who| who.kind = SubjectKind::Job),
+            altered(reviewer("ci"), |who| who.kind = subject::Kind::Job),
         ),
         (
             "a job by the name of who asks",
             guest(),
-            altered(guest(), |who| who.kind = SubjectKind::Job),
+            altered(guest(), |who| who.kind = subject::Kind::Job),
         ),
         (
             "somebody of another group",
@@ -205,7 +205,7 @@ async fn nobody_agrees_to_their_own_request_in_whatever_guise() {
             "{what}: {agreed:?}"
         );
         let now = world.broker.find_request(who, &request.id).await.unwrap();
-        assert_eq!(now.state, RequestState::Pending, "{what}");
+        assert_eq!(now.state, request::State::Pending, "{what}");
         assert!(now.approvals.is_empty(), "{what}");
         world.broker.withdraw(&request.id, who).await.unwrap();
     }
@@ -216,7 +216,7 @@ async fn nobody_agrees_to_their_own_request_in_whatever_guise() {
         .broker
         .approve(&request.id, &reviewer("rita"), None, None)
         .await;
-    assert_eq!(agreed.unwrap().state, RequestState::Approved);
+    assert_eq!(agreed.unwrap().state, request::State::Approved);
     println!(
         "{} ways to agree to one's own request, all refused",
         cases.len()

@@ -11,7 +11,7 @@ use crate::gateway::budget::Sent;
 use crate::gateway::reply;
 use crate::gateway::session::ledger::{Asker, Owed};
 use crate::gateway::session::names::Undo;
-use crate::gateway::session::run::{Outcome, RunId};
+use crate::gateway::session::run::{self, Outcome};
 use crate::gateway::session::{Act, Error, Mode, Outbox, Pipeline, Session, Via, Voice};
 use crate::sql::footprint::Kind;
 use crate::wire::backend::{Message, TransactionStatus, kind};
@@ -123,7 +123,7 @@ impl Session {
     }
 
     /// The run whose result comes now.
-    pub(super) fn current(&self) -> Option<RunId> {
+    pub(super) fn current(&self) -> Option<run::Id> {
         match self.ledger.front()? {
             Owed::Execute(run) => Some(*run),
             Owed::Query(runs) => runs.front().copied(),
@@ -289,7 +289,7 @@ impl Session {
         self.pass_row(id, frame, out)
     }
 
-    fn pass_row(&mut self, id: RunId, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
+    fn pass_row(&mut self, id: run::Id, frame: &Frame, out: &mut Outbox) -> Result<(), Error> {
         let (muted, now) = (self.voice == Voice::Muted, self.now);
         let passed = self.runs.keeping(id, |run| {
             if muted || run.stopped().is_some() {
@@ -382,7 +382,7 @@ impl Session {
     }
 
     /// The end of a run that we stopped: it is reported, and what the upstream goes on to say of it is kept from the client.
-    fn end_stopped(&mut self, id: RunId, fields: &Fields, out: &mut Outbox) {
+    fn end_stopped(&mut self, id: run::Id, fields: &Fields, out: &mut Outbox) {
         let outcome = Outcome::Stopped(Box::new(fields.clone()));
         self.runs.finish(id, outcome, self.now, out);
         self.interrupt(fields, out);

@@ -6,7 +6,7 @@
 
 use crate::gateway::reply;
 use crate::gateway::session::ledger::Owed;
-use crate::gateway::session::run::{Outcome, Run, RunId};
+use crate::gateway::session::run::{self, Outcome, Run};
 use crate::gateway::session::{Error, Outbox, Session, Voice, send};
 use crate::model::session::RequestId;
 use crate::policy::{Ceiling, Permit};
@@ -87,7 +87,7 @@ pub(in crate::gateway::session) enum Trial {
 /// What is kept back from the client.
 #[derive(Debug)]
 pub(in crate::gateway::session) struct Passed {
-    run: RunId,
+    run: run::Id,
     tag: String,
     frame: Frame,
 }
@@ -100,12 +100,12 @@ impl Session {
 
     /// Whether the end of a statement with a maximum of rows is awaited.
     pub(in crate::gateway::session) fn is_on_trial(&self) -> bool {
-        let of = |run: RunId| self.runs.get(run).and_then(Run::most).is_some();
+        let of = |run: run::Id| self.runs.get(run).and_then(Run::most).is_some();
         !matches!(self.trial, Trial::None) || (self.runs.bounded && self.ledger.executes(of))
     }
 
     /// The run whose `COMMIT` is under way.
-    pub(in crate::gateway::session) const fn committing(&self) -> Option<RunId> {
+    pub(in crate::gateway::session) const fn committing(&self) -> Option<run::Id> {
         match &self.trial {
             Trial::Committing(passed) | Trial::Passed(passed) => Some(passed.run),
             Trial::None | Trial::Begun | Trial::Undoing => None,
@@ -113,7 +113,7 @@ impl Session {
     }
 
     /// The query has come to its end within its maximum. `true`: the client is not told yet.
-    pub(super) fn passed(&mut self, run: RunId, tag: &str, frame: &Frame) -> bool {
+    pub(super) fn passed(&mut self, run: run::Id, tag: &str, frame: &Frame) -> bool {
         if !matches!(self.trial, Trial::Begun) || !self.is_query() {
             return false;
         }
