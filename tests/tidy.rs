@@ -34,6 +34,7 @@ const PURE: &[&str] = &[
     "src/gateway/session/",
     "src/audit/event/",
     "src/audit/encode.rs",
+    "src/audit/refusal.rs",
     "src/audit/verify.rs",
 ];
 

@@ -9,8 +9,8 @@ use crate::api::State;
 use crate::api::authn::{Bearer, From, Leaver};
 use crate::api::error::Error;
 use crate::api::types;
-use crate::audit::event::private::Private;
 use crate::audit::event::{Action, Context, Event};
+use crate::audit::refusal::Entrance;
 use crate::model::secret::Secret;
 use crate::model::subject::{self, Subject};
 use crate::oidc::issuer::Credentials;
@@ -33,23 +33,20 @@ pub(super) async fn login(
         access_token: body.access_token.map(Secret::new),
         nonce: body.nonce,
     };
-    let context = Context {
-        client: Some(client),
-        ..Context::default()
-    };
     let identified = match state.logins.identify(&credentials).await {
         Ok(identified) => identified,
         Err(error) => {
-            let refused = Action::LoginRefused {
-                error: Private::from(error.to_string()),
-            };
-            state.log.append(Event::new(context, refused)).await?;
+            let said = error.to_string();
+            if let Some(refused) = state.broker.refusal(Entrance::Login, &client, &said) {
+                state.log.append(refused).await?;
+            }
             return Err(error.into());
         }
     };
     let context = Context {
         subject: Some((&identified.subject).into()),
-        ..context
+        client: Some(client),
+        ..Context::default()
     };
     let method = if prior.is_some() {
         "refresh"

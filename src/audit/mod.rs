@@ -1,7 +1,8 @@
 //! The log: every event is durable before its effect, and nobody changes it unnoticed.
 //!
 //! Reading order: `event` (what is recorded) → `encode` (its bytes) → `storage` (where they go) → `log` (how they get
-//! there) → `verify` (how that is checked) → `search`, `recording`; `scrub` keeps passwords out of all of it.
+//! there) → `verify` (how that is checked) → `search`, `recording`; `scrub` keeps passwords out of all of it, `refusal` those who
+//! only knock.
 //!
 //! **Invariant:** only [`log::Log::record`] makes a [`Recorded`], and only after the event about the value is on disk.
 
@@ -9,6 +10,7 @@ pub mod encode;
 pub mod event;
 pub mod log;
 pub mod recording;
+pub mod refusal;
 pub mod scrub;
 pub mod search;
 pub mod storage;

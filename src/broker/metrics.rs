@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, record};
 
 /// Counts when it is asked.
 #[derive(Debug)]
@@ -45,6 +46,10 @@ impl Collector for Counts {
             let metric = encoder.encode_descriptor(name, help, None, gauge.metric_type())?;
             gauge.encode(metric)?;
         }
-        Ok(())
+        let summed = ConstCounter::new(record::summed(&self.0.core));
+        let help = "Refused connections and sign-ins that were recorded as a sum only";
+        let metric =
+            encoder.encode_descriptor("refusals_summed", help, None, summed.metric_type())?;
+        summed.encode(metric)
     }
 }

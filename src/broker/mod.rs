@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 use crate::audit;
 use crate::audit::event::{Action, Client, Context, Event};
 use crate::audit::log::Log;
+use crate::audit::refusal::Tally;
 use crate::broker::lease::{Command, Entered, Job, Mailbox};
 use crate::broker::place::Place;
 use crate::broker::request::desk::Desk;
@@ -87,6 +88,7 @@ pub(crate) struct Core {
     tasks: Mutex<JoinSet<()>>,
     /// How many leases were stuck when they were last looked at.
     stuck: AtomicUsize,
+    refusals: Mutex<Tally>,
 }
 
 impl Core {
@@ -159,6 +161,7 @@ impl Broker {
             entropy: parts.entropy,
             tasks: Mutex::new(JoinSet::new()),
             stuck: AtomicUsize::new(0),
+            refusals: Mutex::default(),
         });
         let places = parts.targets.into_iter().map(|target| {
             let name = target.name.clone();
@@ -191,6 +194,8 @@ impl Broker {
         broker.core.spawn(reaper::sweep_on(Arc::clone(&broker)));
         let forgetting = forget::run(Arc::clone(&broker), parts.remember);
         broker.core.spawn(forgetting);
+        let summing = record::sum_up_on(Arc::clone(&broker.core));
+        broker.core.spawn(summing);
         Ok(broker)
     }
 
@@ -221,6 +226,7 @@ impl Broker {
                 .unwrap_or_else(PoisonError::into_inner),
         );
         tasks.shutdown().await;
+        record::sum_up(&self.core).await;
     }
 
     /// The policy of this moment.

@@ -1,12 +1,90 @@
 //! What the broker tells the audit log, and in which circumstances.
 
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::MissedTickBehavior;
+
 use crate::audit::event::private::Private;
 use crate::audit::event::{Action, Client, Consent, Context, Decision, Event, Outcome, Statement};
+use crate::audit::refusal::{Entrance, Tally};
 use crate::broker::session::Session;
+use crate::broker::{Broker, Core};
 use crate::model::name::DatabaseName;
 use crate::model::subject::Subject;
 use crate::policy::{Denial, Policy};
 use crate::store::request::Request;
+
+/// How often attempts that were only counted are recorded as a sum.
+const TURN: Duration = Duration::from_secs(60);
+/// More than any text of somebody who did not get in that is kept for people to read.
+const TEXT: usize = 512;
+
+impl Broker {
+    /// What is to be recorded about somebody who is not let in; nothing when there were so many within this minute that it is only
+    /// counted, and recorded as a sum.
+    #[must_use]
+    pub fn refusal(&self, at: Entrance, client: &Client, error: &str) -> Option<Event> {
+        if !lock(&self.core).note(at, client.address.as_deref()) {
+            return None;
+        }
+        let clipped = |text: &str| Private::from(text.chars().take(TEXT).collect::<String>());
+        let name = client.name.as_ref().and_then(Private::text);
+        let context = Context {
+            client: Some(Client {
+                address: client.address.clone(),
+                name: name.map(clipped),
+            }),
+            ..Context::default()
+        };
+        let error = clipped(error);
+        let action = match at {
+            Entrance::Connection => Action::ConnectionRefused { error },
+            Entrance::Login => Action::LoginRefused { error },
+        };
+        Some(Event::new(context, action))
+    }
+}
+
+/// Records once a minute what was only counted.
+pub(super) async fn sum_up_on(core: Arc<Core>) {
+    let mut turns = tokio::time::interval(TURN);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        turns.tick().await;
+        sum_up(&core).await;
+    }
+}
+
+/// Records what was only counted.
+pub(super) async fn sum_up(core: &Core) {
+    let sums = lock(core).take();
+    for sum in sums {
+        let client = sum.from.clone().map(|address| Client {
+            address: Some(address),
+            name: None,
+        });
+        let context = Context {
+            client,
+            ..Context::default()
+        };
+        let (at, count) = (sum.at, sum.count);
+        let event = Event::new(context, Action::RefusalsCounted { at, count });
+        if let Err(error) = core.log.append(event).await {
+            tracing::error!(%error, count, "refused attempts could not be recorded yet");
+            lock(core).put_back(&sum);
+        }
+    }
+}
+
+/// How many refused attempts were only counted so far.
+pub(super) fn summed(core: &Core) -> u64 {
+    lock(core).counted()
+}
+
+fn lock(core: &Core) -> MutexGuard<'_, Tally> {
+    core.refusals.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Who agreed to a request, for the log.
 pub(super) fn consents(request: &Request) -> Vec<Consent> {

@@ -112,7 +112,7 @@ pub(super) async fn enter<S: AsyncRead + AsyncWrite + Unpin>(
     let (attachment, on_record, entered) = match entered.await {
         Ok(entered) => entered,
         Err(refusal) => {
-            gateway.turned_away(client, &refusal);
+            gateway.turned_away(&client, &refusal);
             return Err((framed, refusal));
         }
     };

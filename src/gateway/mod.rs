@@ -36,8 +36,9 @@ use std::time::Duration;
 use prometheus_client::registry::Registry as Counters;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::audit::event::{Action, Client, Context, Event};
+use crate::audit::event::Client;
 use crate::audit::recording::Limit;
+use crate::audit::refusal::Entrance;
 use crate::broker::Broker;
 use crate::config::broker::PlainText;
 use crate::gateway::budget::Budgets;
@@ -217,17 +218,15 @@ impl Gateway {
     }
 
     /// Records that a client was turned away.
-    fn turned_away(&self, client: Client, refusal: &Refusal) {
+    fn turned_away(&self, client: &Client, refusal: &Refusal) {
         self.metrics.turned_away();
         let Refusal::Told(fields) = refusal else {
             return;
         };
-        let context = Context {
-            client: Some(client),
-            ..Context::default()
+        let error = format!("{} ({})", fields.message, fields.code);
+        let Some(event) = self.broker.refusal(Entrance::Connection, client, &error) else {
+            return;
         };
-        let error = format!("{} ({})", fields.message, fields.code).into();
-        let event = Event::new(context, Action::ConnectionRefused { error });
         if let Err(error) = self.broker.log().enqueue(event) {
             tracing::error!(%error, "a refused connection could not be recorded");
         }

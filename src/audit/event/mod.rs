@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::event::footprint::Footprint;
 use crate::audit::event::private::Private;
+use crate::audit::refusal::Entrance;
 use crate::model::access::Access;
 use crate::model::name::DatabaseName;
 use crate::model::session::{CloseReason, RequestId, SessionId};
@@ -345,6 +346,13 @@ pub enum Action {
     ConnectionRefused {
         /// Why.
         error: Private,
+    },
+    /// More attempts to get in were refused within a minute than are recorded one by one.
+    RefusalsCounted {
+        /// Where.
+        at: Entrance,
+        /// How many more.
+        count: u64,
     },
     /// A client is gone.
     ConnectionClosed {

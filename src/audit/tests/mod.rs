@@ -9,6 +9,7 @@ mod fault;
 mod find;
 mod log;
 mod recording;
+mod refusal;
 mod scrub;
 mod tamper;
 mod torn;

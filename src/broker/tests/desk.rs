@@ -177,6 +177,7 @@ impl World {
             entropy: Arc::new(entropy::System),
             tasks: Mutex::new(JoinSet::new()),
             stuck: AtomicUsize::new(0),
+            refusals: Mutex::default(),
         });
         let desk = Desk::start(&core, None);
         Self { core, desk, clock }

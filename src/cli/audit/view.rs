@@ -88,6 +88,7 @@ impl<'a> View<'a> {
                 None => "(erased)".to_owned(),
             });
         }
+        parts.extend(self.refusals());
         parts.extend(self.outcome());
         parts.extend(self.decision());
         parts.extend(self.masked());
@@ -117,6 +118,18 @@ impl<'a> View<'a> {
             parts.push(format!("because: {}", clip(&one_line(reason))));
         }
         parts.join(" · ")
+    }
+
+    /// How many more attempts to get in were refused, and from where.
+    fn refusals(self) -> Option<String> {
+        let what = match self.str("at")? {
+            "login" => "sign-ins",
+            _ => "connections",
+        };
+        let count = self.number("count")?;
+        let from = self.0.pointer("/client/address").and_then(Value::as_str);
+        let from = from.unwrap_or("elsewhere");
+        Some(format!("{count} more refused {what} from {from}"))
     }
 
     /// What came of a statement: its tag or SQLSTATE, rows and time.

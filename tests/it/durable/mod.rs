@@ -1,6 +1,7 @@
 //! The log of the built binary: what a crash, a bad disk or a forger does to it, and who finds out.
 
 mod disk;
+mod knock;
 mod torn;
 mod verifier;
 
