@@ -467,14 +467,18 @@ impl Broker {
         {
             return Err(Error::NoSession);
         }
-        let killed = Action::SessionKilled {
-            owner: (&session.subject).into(),
+        // Each command ends its session when it is done: nobody was thrown out.
+        let action = if session.subject.is(actor) {
+            Action::SessionEnded
+        } else {
+            let owner = (&session.subject).into();
+            Action::SessionKilled { owner }
         };
         let context = Context {
             subject: Some(actor.into()),
             ..record::from(session, client)
         };
-        let event = Event::new(context, killed);
+        let event = Event::new(context, action);
         // Access ends also when the log cannot be written; it is recorded once that can be.
         if let Err(error) = self.core.log.append(event.clone()).await {
             tracing::error!(%error, "the end of a session could not be recorded");

@@ -35,7 +35,7 @@ const WITHIN: [&str; 6] = [
 const CLIENT: [&str; 3] = ["/connection", "/client/address", "/client/name"];
 
 /// Each event, and what it has apart from those.
-const EVENTS: [(&str, &[&str]); 24] = [
+const EVENTS: [(&str, &[&str]); 25] = [
     ("broker_started", &["/version"]),
     ("policy_loaded", &["/policy"]),
     ("policy_refused", &["/error"]),
@@ -67,6 +67,7 @@ const EVENTS: [(&str, &[&str]); 24] = [
     ),
     ("lease_intended", &["/role", "/ends"]),
     ("session_opened", &["/role"]),
+    ("session_ended", &["/client/address"]),
     ("session_killed", &["/owner/sub", "/client/address"]),
     ("session_closed", &["/end/why"]),
     ("connection_opened", &["/connection"]),
@@ -135,6 +136,7 @@ fn common(event: &str) -> Vec<&'static str> {
             event,
             "session_granted"
                 | "session_opened"
+                | "session_ended"
                 | "session_killed"
                 | "session_closed"
                 | "connection_opened"
@@ -184,6 +186,12 @@ async fn live(demo: &Demo, policy: &std::path::Path) {
         &["exec", "prod", "--reason", "r", "-c", "SELECT 1"],
     );
     assert_eq!(refused.status.code(), Some(3), "{refused:?}");
+    let done = run(
+        demo,
+        "engineer",
+        &["exec", "prod", "--reason", "r", "-c", "SELECT 1"],
+    );
+    assert!(done.status.success(), "{done:?}");
     let session = demo.session();
     let wrong = session.url().replace(session.id(), "s0000000000ab");
     psql(&wrong, "SELECT 1");
@@ -220,7 +228,7 @@ async fn live(demo: &Demo, policy: &std::path::Path) {
         child.wait().unwrap();
     }
     drop(client);
-    let killed = run(demo, "engineer", &["sessions", "kill", session.id()]);
+    let killed = run(demo, "auditor", &["sessions", "kill", session.id()]);
     assert!(killed.status.success(), "{killed:?}");
 }
 
@@ -306,6 +314,16 @@ async fn every_kind_of_event_is_recorded_with_all_that_it_has() {
         "session_closed",
     ];
     assert!(order.is_sorted_by_key(|event| first(event)), "{all:#?}");
+    // Nobody is said to have killed the session of a command that was done.
+    let killed = of("session_killed");
+    assert!(killed.iter().all(|record| record["session"] == *session));
+    assert_eq!(killed[0]["owner"]["sub"], "ada");
+    assert_eq!(killed[0]["subject"]["sub"], "ann");
+    assert!(
+        of("session_ended")
+            .iter()
+            .all(|record| record["session"] != *session)
+    );
     found_again(&demo, &session);
     println!("{} records of {} kinds", all.len(), EVENTS.len());
     verified(&demo);

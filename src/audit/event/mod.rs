@@ -312,7 +312,9 @@ pub enum Action {
         /// To when.
         ends: Timestamp,
     },
-    /// Somebody ended a session of somebody else, or one's own.
+    /// Its owner has no more use for a session.
+    SessionEnded,
+    /// Somebody ended a session of somebody else.
     SessionKilled {
         /// Whose it is.
         owner: Actor,
