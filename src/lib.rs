@@ -25,6 +25,7 @@ pub mod sql;
 pub mod audit;
 pub mod net;
 pub mod store;
+pub mod work;
 
 // Floor 3, services: tasks.
 pub mod api;

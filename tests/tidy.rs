@@ -17,7 +17,7 @@ use std::path::Path;
 const FLOORS: &[&[&str]] = &[
     &["model", "wire", "config"],
     &["identity", "sql", "policy", "mask"],
-    &["store", "audit", "net"],
+    &["work", "store", "audit", "net"],
     &["oidc", "upstream", "broker", "gateway", "api", "server"],
     &["remote", "tunnel", "shell", "demo", "cli"],
 ];

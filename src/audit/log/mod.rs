@@ -15,7 +15,6 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{oneshot, watch};
 
 use crate::audit::encode::{self, Clean, Hash, Place};
@@ -23,15 +22,13 @@ use crate::audit::event::{Event, Repair};
 use crate::audit::storage::Storage;
 use crate::audit::{Auditable, Recorded};
 use crate::model::time::{Clock, Entropy, Timestamp};
+use crate::work;
 pub use check::{Extent, check};
 pub use place::Position;
 pub use read::{Cursor, Record};
 
 /// Calls that may wait. More than this means the disk is stuck; a clear error is better than a longer queue.
 const QUEUE: usize = 8192;
-
-/// Texts beyond this many bytes take longer to look through than others should wait for.
-const LONG: usize = 16 * 1024;
 
 /// Bytes after which a file of the log is followed by the next one.
 pub const SEGMENT: u64 = 64 * 1024 * 1024;
@@ -250,18 +247,7 @@ impl Log {
 
 /// Takes passwords out of an event here and not in the one thread that writes, which everybody waits for.
 fn clean(event: Event) -> Result<Clean, Error> {
-    Ok(aside(event.weight(), || Clean::new(event))?)
-}
-
-/// Does work on a text of so many bytes. If it is long, tasks that share the thread go on elsewhere in the meantime.
-pub(crate) fn aside<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
-    let many = Handle::try_current()
-        .is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread);
-    if bytes > LONG && many {
-        tokio::task::block_in_place(work)
-    } else {
-        work()
-    }
+    Ok(work::aside(event.weight(), || Clean::new(event))?)
 }
 
 impl fmt::Debug for Log {

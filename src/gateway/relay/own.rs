@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::audit::log;
 use crate::broker::place::View;
 use crate::gateway::relay::verdict::{LOOK, Stop};
 use crate::gateway::relay::{End, Relay};
@@ -17,6 +16,7 @@ use crate::gateway::session::verdict::{Ask, Transaction};
 use crate::sql::catalog::{Catalog, Version};
 use crate::upstream::catalog;
 use crate::wire::row::DataRow;
+use crate::work;
 
 /// What the connection sees.
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             Ok(told) => told?,
             Err(_) => return Err(End::UpstreamGone.into()),
         }
-        let found = log::aside(usize::MAX, || read(&rows, &others.catalog));
+        let found = work::aside(usize::MAX, || read(&rows, &others.catalog));
         let Some(catalog) = found.ok_or_else(unclear)? else {
             return Ok(None);
         };

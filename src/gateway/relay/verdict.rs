@@ -8,7 +8,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::audit::event::Event;
 use crate::audit::event::footprint::Footprint;
-use crate::audit::log;
 use crate::broker::place::View;
 use crate::gateway::cache;
 use crate::gateway::intent::{self, Intent, Refused};
@@ -27,6 +26,7 @@ use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
 use crate::wire::frontend;
 use crate::wire::row::DataRow;
+use crate::work;
 
 /// How long a permit of a `Bind` counts for the `Execute` behind it without a second look.
 const FRESH: Duration = Duration::from_millis(200);
@@ -107,7 +107,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
     pub(super) async fn record_refusal(&self, refused: &Refused<'_>) {
         self.gateway.metrics.refused();
         let log = self.gateway.broker.log();
-        let action = log::aside(refused.text.len(), || refused.to_action());
+        let action = work::aside(refused.text.len(), || refused.to_action());
         let event = Event::new((*self.context).clone(), action);
         if let Err(error) = log.append(event.clone()).await {
             tracing::error!(%error, "a refusal could not be recorded");
@@ -268,7 +268,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
         if let Some(found) = key.as_ref().and_then(|key| self.gateway.cache.find(key)) {
             return Ok(found.to_vec());
         }
-        let analyzed = log::aside(text.len(), || judge::analyze(purpose, state, &view.catalog))?;
+        let analyzed = work::aside(text.len(), || judge::analyze(purpose, state, &view.catalog))?;
         if let Some(key) = key {
             self.gateway.cache.keep(key, &analyzed);
         }
