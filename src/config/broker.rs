@@ -140,6 +140,8 @@ pub struct Limits {
     pub token: Duration,
     /// How long sessions and reviews are remembered that are over.
     pub remember: Duration,
+    /// Bytes of large messages that all connections together may hold.
+    pub messages: u64,
 }
 
 /// How much of what the client saw of a statement is kept in the log; what is not set is up to the log.
@@ -247,6 +249,7 @@ impl Default for Limits {
             drain: Duration::from_secs(10),
             token: Duration::from_secs(3600),
             remember: Duration::from_secs(90 * 24 * 3600),
+            messages: 512 * 1024 * 1024,
         }
     }
 }
@@ -421,6 +424,9 @@ fn is_local(host: &str) -> bool {
             .is_ok_and(|ip| ip.is_loopback())
 }
 
+/// Room for one statement as long as any may be.
+const LEAST_MESSAGES: u64 = 16 * 1024 * 1024;
+
 fn read_limits(mut table: Table<'_>, problems: &mut Problems) -> Limits {
     let default = Limits::default();
     let connections = table
@@ -440,6 +446,9 @@ fn read_limits(mut table: Table<'_>, problems: &mut Problems) -> Limits {
         remember: table
             .read("remember", parse_span, problems)
             .unwrap_or(default.remember),
+        messages: table
+            .number("messages", LEAST_MESSAGES..u64::MAX, problems)
+            .unwrap_or(default.messages),
     };
     table.finish(problems);
     limits

@@ -46,6 +46,7 @@ use crate::gateway::cache::Cache;
 use crate::gateway::cancel::Registry;
 use crate::gateway::handshake::Refusal;
 use crate::gateway::metrics::Metrics;
+use crate::gateway::relay::room::Room;
 use crate::gateway::relay::{Parts, Relay};
 use crate::model::secret::Secret;
 use crate::model::time::{Clock, Entropy};
@@ -75,6 +76,8 @@ pub struct Options {
     pub secret: Secret<[u8; 32]>,
     /// How much of what clients see is kept for the log.
     pub transcript: Limit,
+    /// Bytes of large messages that all connections together may hold.
+    pub messages: u64,
 }
 
 /// The gateway.
@@ -91,6 +94,7 @@ pub struct Gateway {
     cancels: Arc<Registry>,
     budgets: Budgets,
     cache: Cache,
+    room: Arc<Room>,
 }
 
 impl Gateway {
@@ -112,6 +116,7 @@ impl Gateway {
             cancels: Arc::new(cancels),
             budgets: Budgets::default(),
             cache: Cache::default(),
+            room: Arc::new(Room::new(options.messages)),
         }
     }
 

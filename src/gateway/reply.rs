@@ -114,6 +114,24 @@ pub fn unexpected_in_copy(kind: u8) -> Fields {
     )
 }
 
+/// A message that is longer than all that is held at once.
+pub fn too_large(size: usize, most: u64) -> Fields {
+    error(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        format!("dbgate: a message of {size} bytes is longer than it holds ({most})"),
+    )
+    .with_hint("Send it in parts, or by COPY; or have `limits.messages` raised in the broker's configuration.")
+}
+
+/// All connections together hold as much as they may.
+pub fn no_room(most: u64) -> Fields {
+    error(
+        SqlState::OUT_OF_MEMORY,
+        format!("dbgate: clients are sending more in large messages than it holds at once ({most} bytes)"),
+    )
+    .with_hint("Try again, or send it in parts or by COPY; or have `limits.messages` raised in the broker's configuration.")
+}
+
 /// Functions are not called by OID.
 pub fn function_call() -> Fields {
     error(

@@ -143,6 +143,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Framed<S> {
         self.deframer.next_run(passes)
     }
 
+    /// Kind and size of the message whose beginning was read, if it is not complete.
+    pub fn incomplete(&self) -> Option<(u8, usize)> {
+        self.deframer.incomplete()
+    }
+
+    /// Throws that message away, also what of it is still to come.
+    pub fn skip(&mut self) {
+        self.deframer.skip();
+    }
+
     /// Whether a message that was forwarded by runs is still incomplete.
     pub const fn is_within_message(&self) -> bool {
         self.deframer.is_within_message()

@@ -193,6 +193,7 @@ fn gate(
             source,
         })?,
         transcript: targets::transcript(config),
+        messages: config.limits.messages,
     })
 }
 

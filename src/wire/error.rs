@@ -146,6 +146,7 @@ states! {
     UNDEFINED_TABLE = b"42P01", "No such relation.";
     UNDEFINED_COLUMN = b"42703", "No such column.";
     INSUFFICIENT_RESOURCES = b"53000", "Something has run out.";
+    OUT_OF_MEMORY = b"53200", "There is no room in memory.";
     DISK_FULL = b"53100", "The disk is full.";
     TOO_MANY_CONNECTIONS = b"53300", "Too many connections.";
     CONFIGURATION_LIMIT_EXCEEDED = b"53400", "A configured limit was reached.";

@@ -1,6 +1,6 @@
 //! Cuts a stream of bytes into messages, keeping every length within what its kind may be at this point of a connection.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::wire::backend;
 use crate::wire::error::Error;
@@ -105,6 +105,8 @@ pub struct Deframer {
     buffer: BytesMut,
     /// Bytes of a large message whose beginning a run has given out.
     owed: usize,
+    /// Bytes of a message that is thrown away, still to come.
+    unwanted: usize,
 }
 
 impl Deframer {
@@ -125,6 +127,7 @@ impl Deframer {
             phase,
             buffer: BytesMut::new(),
             owed: 0,
+            unwanted: 0,
         }
     }
 
@@ -198,6 +201,9 @@ impl Deframer {
         if self.owed > 0 {
             return Err(Error::Unfinished);
         }
+        if !self.pass_over() {
+            return Ok(None);
+        }
         match self.header(0)? {
             Some((_, total)) if self.buffer.len() >= total => {
                 let bytes = self.buffer.split_to(total).freeze();
@@ -224,6 +230,9 @@ impl Deframer {
     /// # Errors
     /// When a header is reached that may not come here; the messages before it are not lost.
     pub fn next_run(&mut self, passes: impl Fn(u8) -> bool) -> Result<Option<Run>, Error> {
+        if !self.pass_over() {
+            return Ok(None);
+        }
         let mut end = self.owed;
         let mut frames = 0;
         while end < self.buffer.len() {
@@ -250,10 +259,37 @@ impl Deframer {
         Ok(Some(Run { bytes, frames }))
     }
 
-    /// Whether a large message is half forwarded.
+    /// Whether a large message is half forwarded, or half thrown away.
     #[must_use]
     pub const fn is_within_message(&self) -> bool {
-        self.owed > 0
+        self.owed > 0 || self.unwanted > 0
+    }
+
+    /// Kind and size of the message whose beginning is there; [`Self::next_frame`] has said that it is not complete.
+    #[must_use]
+    pub fn incomplete(&self) -> Option<(u8, usize)> {
+        if self.is_within_message() {
+            return None;
+        }
+        self.header(0).ok().flatten()
+    }
+
+    /// Throws that message away, also what of it is still to come, and gives the memory back.
+    pub fn skip(&mut self) {
+        let Some((_, total)) = self.incomplete() else {
+            return;
+        };
+        self.unwanted = total;
+        self.pass_over();
+        self.buffer = BytesMut::from(self.buffer.as_ref());
+    }
+
+    /// Throws away what is there of an unwanted message; whether that is all of it.
+    fn pass_over(&mut self) -> bool {
+        let count = self.unwanted.min(self.buffer.len());
+        self.buffer.advance(count);
+        self.unwanted = self.unwanted.saturating_sub(count);
+        self.unwanted == 0
     }
 
     /// Kind and whole size of the message at `offset`, once its header is there.

@@ -23,9 +23,14 @@ struct Stage {
 
 impl Stage {
     async fn new() -> Self {
+        Self::with("").await
+    }
+
+    /// With more of the broker's configuration.
+    async fn with(config: &str) -> Self {
         let server = Server::shared();
         let offer = server.offer().await;
-        let site = Site::new(&server, &offer);
+        let site = Site::with(&server, &offer, config);
         let broker = site.run();
         let granted = site.engineer(&broker).await.grant(3600).await;
         Self {
@@ -273,4 +278,66 @@ async fn long_statements_keep_nobody_waiting() {
         "beside four long statements: median {:?}, most {:?}",
         waits[10], waits[19]
     );
+}
+
+/// `Parse`, `Bind` with one parameter of so many bytes, `Execute`, `Sync`.
+fn large(bytes: usize) -> Vec<u8> {
+    let size = u32::try_from(bytes).unwrap().to_be_bytes();
+    let body = [&[0, 0, 0, 0, 0, 1][..], &size, &vec![b'x'; bytes], &[0, 0]].concat();
+    [
+        frame(
+            b'P',
+            &[text(""), text("SELECT length($1::text)"), vec![0, 0]].concat(),
+        ),
+        frame(b'B', &body),
+        frame(b'E', &[text(""), vec![0; 4]].concat()),
+        frame(b'S', &[]),
+    ]
+    .concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_messages_share_what_room_there_is() {
+    const MIB: usize = 1 << 20;
+    let stage = Stage::with("[limits]\nmessages = 16777216\n").await;
+    let (mut one, _) = stage.enter();
+    let (mut other, _) = stage.enter();
+    // The first holds ten of sixteen, and its message is not complete.
+    let first = large(10 * MIB);
+    let (begin, rest) = first.split_at(first.len() - 100);
+    one.send(begin).unwrap();
+    let mut full = 0;
+    for _ in 0..100 {
+        other.send(&large(10 * MIB)).unwrap();
+        let answers = other.until(b'Z');
+        let error = answers.iter().find(|(kind, _)| *kind == b'E');
+        let Some((_, body)) = error else {
+            // The first one's bytes were still on their way.
+            assert_eq!(peer::kinds(&answers), "12DCZ");
+            continue;
+        };
+        assert_eq!(peer::field(body, b'C'), "53200");
+        assert!(peer::field(body, b'H').contains("limits.messages"));
+        full += 1;
+        if full == 3 {
+            break;
+        }
+    }
+    assert_eq!(full, 3);
+    // Its session goes on, small messages need no room, and what is longer than all of it is told so.
+    assert_eq!(peer::kinds(&other.query("SELECT 1")), "TDCZ");
+    other.send(&large(MIB / 2)).unwrap();
+    assert_eq!(peer::kinds(&other.until(b'Z')), "12DCZ");
+    let before = stage.broker.memory();
+    other.send(&large(64 * MIB)).unwrap();
+    let answers = other.until(b'Z');
+    let error = answers.iter().find(|(kind, _)| *kind == b'E').unwrap();
+    assert_eq!(peer::field(&error.1, b'C'), "54000", "{answers:?}");
+    let grown = stage.broker.memory().saturating_sub(before);
+    assert!(grown < 16 * MIB, "{grown}");
+    // The first has not noticed; once it is through there is room.
+    one.send(rest).unwrap();
+    assert_eq!(peer::kinds(&one.until(b'Z')), "12DCZ");
+    other.send(&large(10 * MIB)).unwrap();
+    assert_eq!(peer::kinds(&other.until(b'Z')), "12DCZ");
 }

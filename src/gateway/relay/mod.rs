@@ -1,7 +1,7 @@
 //! The driver: one task a connection, which reads, feeds the pure session, and writes.
 //!
 //! Reading order: `duplex` (both streams at once) → here → `verdict` (what the session asks) → `hold` (a statement waits for its
-//! approval) → `estimate` (how many rows it may be) → `scope` (what the connection looks like) → `own` (what its transaction has defined) → `limit` (time limits stay) → `outcome` (what is recorded at the end).
+//! approval) → `estimate` (how many rows it may be) → `scope` (what the connection looks like) → `own` (what its transaction has defined) → `limit` (time limits stay) → `room` (what is held of large messages) → `outcome` (what is recorded at the end).
 
 mod duplex;
 mod estimate;
@@ -9,6 +9,7 @@ mod hold;
 mod limit;
 mod outcome;
 mod own;
+pub(super) mod room;
 pub(super) mod scope;
 mod verdict;
 
@@ -27,6 +28,7 @@ use crate::gateway::budget::Budget;
 use crate::gateway::cancel::Key;
 use crate::gateway::relay::duplex::{Reading, Side, Turn};
 use crate::gateway::relay::own::Own;
+use crate::gateway::relay::room::{Claim, FREE};
 use crate::gateway::reply;
 use crate::gateway::session::{self, Act, Next, Outbox, Session};
 use crate::gateway::startup::Tells;
@@ -74,6 +76,7 @@ pub(super) struct Relay<C> {
     /// Since when the client has been gone that said good-bye while something was under way.
     parted: Option<Duration>,
     limits: limit::Limits,
+    claim: Claim,
 }
 
 /// Whom to cancel.
@@ -175,6 +178,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                 pid: parts.upstream.pid,
                 key: parts.upstream.key,
             },
+            claim: Claim::new(Arc::clone(&parts.gateway.room)),
             // The role is asked for, like everything else, before the first decision that depends on it.
             session: Session::new("", parts.tells),
             client: Side::new(parts.client),
@@ -211,6 +215,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             return Err(End::Over(why));
         }
         self.session.tick(self.gateway.clock.monotonic());
+        if !self.claim.is_empty() {
+            // Some of it has left.
+            self.claim.hold(self.held());
+        }
         let heard = self.take_upstream()?;
         self.catch_up().await;
         self.follow_end().await?;
@@ -294,7 +302,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
                     }
                     let next = self.client.framed.next_frame();
                     let Some(frame) = next.map_err(|error| self.unreadable(error))? else {
-                        break;
+                        if self.has_room()? {
+                            break;
+                        }
+                        self.post();
+                        moved = true;
+                        continue;
                     };
                     if self.session.is_idle() {
                         // A cancel that came while nothing ran is over, and must not hit what begins now.
@@ -318,6 +331,35 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C> {
             moved = true;
         }
         Ok(moved)
+    }
+
+    /// Whether there is room for what was read of the client's next message; if not, it is refused and thrown away.
+    fn has_room(&mut self) -> Result<bool, End> {
+        if self.client.framed.unread() <= FREE {
+            return Ok(true);
+        }
+        let Some((kind, size)) = self.client.framed.incomplete() else {
+            return Ok(true);
+        };
+        let whole = self.claim.room().whole();
+        let fields = if u64::try_from(size).unwrap_or(u64::MAX) > whole {
+            reply::too_large(size, whole)
+        } else if self.claim.hold(self.held()) {
+            return Ok(true);
+        } else {
+            reply::no_room(whole)
+        };
+        self.client.framed.skip();
+        self.claim.hold(self.held());
+        self.session.unread(kind, fields, &mut self.out)?;
+        Ok(false)
+    }
+
+    /// How many bytes of the client's wait here.
+    fn held(&self) -> usize {
+        let waiting = self.client.framed.unread();
+        let waiting = waiting.saturating_add(self.session.holding());
+        waiting.saturating_add(self.upstream.framed.pending())
     }
 
     /// Whether a message of the client could be dealt with now.

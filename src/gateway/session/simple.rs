@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use crate::gateway::reply;
 use crate::gateway::session::ledger::Owed;
-use crate::gateway::session::verdict::{Ask, Purpose, Refusal, Settled, Transaction, Verdict};
-use crate::gateway::session::{Error, Mode, Outbox, Pending, Pipeline, Session, Then, Via, send};
+use crate::gateway::session::verdict::{
+    Ask, Purpose, Refusal, Settled, Transaction, Unasked, Verdict,
+};
+use crate::gateway::session::{
+    Act, Error, Mode, Outbox, Pending, Pipeline, Session, Then, Via, send,
+};
 use crate::wire::backend::{self, TransactionStatus};
 use crate::wire::error::Fields;
 use crate::wire::frame::Frame;
-use crate::wire::frontend::Message;
+use crate::wire::frontend::{self, Message};
 
 /// A statement that fails at the upstream, so that the transaction fails there, too; its log then says why.
 pub(super) const POISON: &str = "dbgate refused a statement";
@@ -98,6 +102,51 @@ impl Session {
         match via {
             Via::Query => self.refuse_query(fields, out),
             Via::Pipeline => self.refuse_pipeline(fields, out),
+        }
+    }
+
+    /// A message of the client that is not read: there is no room for it.
+    ///
+    /// # Errors
+    /// When nothing was wanted from the client.
+    pub fn unread(&mut self, kind: u8, fields: Fields, out: &mut Outbox) -> Result<(), Error> {
+        match (&self.mode, kind) {
+            // The rest of a `COPY` that has failed.
+            (Mode::Ready, frontend::kind::COPY_DATA) => {}
+            (Mode::Ready, _) => {
+                let refused = Box::new(Unasked::unread(fields.clone()));
+                out.acts.push(Act::Refused(refused));
+                match kind {
+                    // No `Sync` follows these.
+                    frontend::kind::QUERY | frontend::kind::FUNCTION_CALL => {
+                        self.refuse_query(fields, out);
+                    }
+                    _ => self.refuse_pipeline(fields, out),
+                }
+            }
+            // What it says does not matter.
+            _ => {
+                let empty = Frame::new(kind, &[]).map_err(Error::Client)?;
+                self.client(&empty, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How many bytes it holds of a message that waits for its verdict, or for its turn.
+    #[must_use]
+    pub fn holding(&self) -> usize {
+        match &self.mode {
+            Mode::Waiting(pending) => pending.frame.bytes().len(),
+            Mode::Delayed(frame) => frame.bytes().len(),
+            Mode::Ready
+            | Mode::Skipping
+            | Mode::Refusing(_)
+            | Mode::Opening(_)
+            | Mode::CopyIn(..)
+            | Mode::Swallowing(..)
+            | Mode::Leaving
+            | Mode::Closed => 0,
         }
     }
 

@@ -178,6 +178,16 @@ impl Unasked {
         }
     }
 
+    /// A message that there was no room for.
+    #[must_use]
+    pub const fn unread(fields: Fields) -> Self {
+        Self {
+            text: String::new(),
+            function: None,
+            fields,
+        }
+    }
+
     /// A function that is called by its number.
     #[must_use]
     pub fn function_call(body: &[u8]) -> Self {

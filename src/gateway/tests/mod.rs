@@ -9,6 +9,7 @@ mod cancel;
 mod chaos;
 mod conversation;
 mod reply;
+mod room;
 mod session;
 mod startup;
 mod transcript;

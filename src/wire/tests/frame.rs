@@ -305,3 +305,39 @@ fn header(mut deframer: Deframer, kind: u8, length: u32) -> Result<Option<Frame>
     deframer.feed(&length.to_be_bytes());
     deframer.next_frame()
 }
+
+#[test]
+fn a_message_that_is_thrown_away_takes_up_no_memory_and_the_next_one_is_read() {
+    let large = Frame::new(b'B', &[7; 100_000]).unwrap();
+    let next = Frame::new(b'S', &[]).unwrap();
+    let all = [&large.bytes()[..], next.bytes()].concat();
+    for step in [1, 999, 70_000, all.len()] {
+        let mut deframer = client_in();
+        let (mut skipped, mut most) = (false, 0);
+        let mut found = Vec::new();
+        for part in all.chunks(step) {
+            deframer.feed(part);
+            while let Some(frame) = deframer.next_frame().unwrap() {
+                found.push(frame);
+            }
+            if !skipped && let Some((kind, size)) = deframer.incomplete() {
+                assert_eq!((kind, size), (b'B', large.bytes().len()));
+                deframer.skip();
+                skipped = true;
+                assert!(deframer.is_within_message());
+                assert_eq!(deframer.incomplete(), None);
+            }
+            most = most.max(deframer.buffered());
+        }
+        // It comes as a whole only where nobody had to wait for its end.
+        let expected = if skipped {
+            vec![next.clone()]
+        } else {
+            vec![large.clone(), next.clone()]
+        };
+        assert_eq!(found, expected, "by {step}");
+        assert_eq!(skipped, step < all.len());
+        assert_eq!(deframer.buffered(), 0);
+        assert!(!deframer.is_within_message());
+    }
+}
