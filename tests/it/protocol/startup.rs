@@ -351,17 +351,17 @@ async fn who_announces_a_long_packet_and_sends_none_costs_little() {
             peer
         })
         .collect();
-    while stage.broker.descriptors() < before + count {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let each = stage.broker.memory().saturating_sub(memory) / count;
+    // On a slow machine the first have waited for as long as anybody may.
+    let open = stage.broker.descriptors().saturating_sub(before);
+    assert!(open >= count / 4, "{open} of {count} are connected");
+    let each = stage.broker.memory().saturating_sub(memory) / open;
     assert!(each < 64 * 1024, "{each} bytes for each connection");
     let since = Instant::now();
     let mut peer = stage.enter(Way::Gateway);
     assert_eq!(peer::kinds(&peer.query("SELECT 1")), "TDCZ");
     println!(
-        "{count} connections that wait, {each} bytes each; another gets in after {:?}",
+        "{open} connections that wait, {each} bytes each; another gets in after {:?}",
         since.elapsed()
     );
     drop(waiting);
