@@ -188,7 +188,7 @@ impl Analyzer<'_> {
         self.bring_in(update.from_clause(), &mut env)?;
         self.assignments(update.target_list().iter(), &target.relation, &env)?;
         self.predicate(update.where_clause(), &env)?;
-        if !self.restricts(update.where_clause(), &target.relation) {
+        if !self.restricts(update.where_clause(), &target.relation, &env) {
             self.hazard(Hazard::NoWhere);
         }
         self.old_and_new(&target.item, &mut env);
@@ -212,7 +212,7 @@ impl Analyzer<'_> {
         env.items.push(Rc::new(target.item.clone()));
         self.bring_in(delete.using_clause(), &mut env)?;
         self.predicate(delete.where_clause(), &env)?;
-        if !self.restricts(delete.where_clause(), &target.relation) {
+        if !self.restricts(delete.where_clause(), &target.relation, &env) {
             self.hazard(Hazard::NoWhere);
         }
         self.old_and_new(&target.item, &mut env);
@@ -270,7 +270,7 @@ impl Analyzer<'_> {
                 _ => {}
             }
         }
-        if changes && !self.restricts(merge.join_condition(), &target.relation) {
+        if changes && !self.restricts(merge.join_condition(), &target.relation, &env) {
             self.hazard(Hazard::NoWhere);
         }
         self.old_and_new(&target.item, &mut env);
