@@ -184,6 +184,47 @@ async fn psql_gets_in_by_every_way_it_knows_and_cancels() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_1_2_and_1_3_are_spoken_with_both_kinds_of_clients_and_nothing_older() {
+    let stage = Stage::new().await;
+    let ca = stage.site.path("ca.pem");
+    let full = format!(
+        "sslmode=verify-full host=localhost sslrootcert={}",
+        ca.display()
+    );
+    let with_tls = all().into_iter().filter(|psql| psql.major < 18);
+    let psqls: Vec<Psql> = with_tls.collect();
+    assert!(!psqls.is_empty(), "no psql here has TLS");
+    for version in ["1.1", "1.2", "1.3"] {
+        for psql in &psqls {
+            let way = format!(
+                "{full} ssl_min_protocol_version=TLSv{version} ssl_max_protocol_version=TLSv{version}"
+            );
+            let child = psql.start(&stage, &stage.granted, "\\conninfo\n", &way);
+            let text = printed(&child.wait_with_output().unwrap());
+            let expected = match version {
+                "1.1" => "alert handshake failure".to_owned(),
+                spoken => format!("TLSv{spoken},"),
+            };
+            assert!(text.contains(&expected), "psql {version}: {text}");
+        }
+        let output = Command::new("curl")
+            .args(["--silent", "--show-error", "--cacert"])
+            .arg(&ca)
+            .args([&format!("--tlsv{version}"), "--tls-max", version])
+            .arg(format!("{}/livez", stage.broker.url))
+            .output()
+            .expect("curl is installed");
+        let text = printed(&output) + &String::from_utf8_lossy(&output.stderr);
+        let expected = if version == "1.1" {
+            "alert handshake failure"
+        } else {
+            "ok"
+        };
+        assert!(text.contains(expected), "curl {version}: {text}");
+    }
+}
+
 /// The process that a shell started.
 fn psql_below(shell: u32) -> rustix::process::Pid {
     let children = format!("/proc/{shell}/task/{shell}/children");
