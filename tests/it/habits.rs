@@ -15,6 +15,25 @@ fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// Help is fitted to 100 columns: a line that is longer and ends before its paragraph does comes out ragged.
+#[test]
+fn paragraphs_of_help_are_left_to_be_fitted() {
+    fn check(command: &clap::Command) {
+        let help = command.get_after_long_help().map(ToString::to_string);
+        let help = help.unwrap_or_default();
+        let mut lines = help.lines().peekable();
+        while let Some(line) = lines.next() {
+            let goes_on = lines
+                .peek()
+                .is_some_and(|next| !next.is_empty() && !next.starts_with(' '));
+            let name = command.get_name();
+            assert!(line.len() <= 100 || !goes_on, "{name}: {line}");
+        }
+        command.get_subcommands().for_each(check);
+    }
+    check(&dbgate::cli::definitions());
+}
+
 #[test]
 fn every_flag_has_a_variable() {
     fn check(command: &clap::Command, path: &str, seen: &mut Vec<(String, String)>) {
@@ -35,6 +54,8 @@ fn every_flag_has_a_variable() {
                 variable.starts_with("DBGATE_"),
                 "{path} --{long}: {variable}"
             );
+            // What somebody has set there may be nobody else's business.
+            assert!(arg.is_hide_env_values_set(), "{path} --{long}");
             seen.push((variable.to_owned(), long.to_owned()));
         }
         for inner in command.get_subcommands() {

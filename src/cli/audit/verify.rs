@@ -15,7 +15,7 @@ use crate::store::lock;
 /// Check that no record was changed, removed or moved
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "\
-Without a directory the broker checks its own log. With one it is checked here, which needs no broker
+Without a directory the broker checks its own log. With one it is checked here, which needs no broker \
 and no trust in one. Exit code 9: the log is not as it was written.")]
 pub(crate) struct Args {
     /// The directory of a log, to be checked here

@@ -34,6 +34,7 @@ pub(crate) struct Configuration {
         short,
         value_name = "FILE",
         env = "DBGATE_BROKER_CONFIG",
+        hide_env_values = true,
         default_value = "/etc/dbgate/broker.toml"
     )]
     config: PathBuf,

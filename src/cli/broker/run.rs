@@ -24,6 +24,7 @@ pub(crate) struct Args {
         long,
         value_name = "FORM",
         env = "DBGATE_LOG_FORMAT",
+        hide_env_values = true,
         default_value = "text"
     )]
     log_format: Format,
@@ -33,6 +34,7 @@ pub(crate) struct Args {
         long,
         value_name = "FILTER",
         env = "DBGATE_LOG",
+        hide_env_values = true,
         default_value = "info"
     )]
     log: String,

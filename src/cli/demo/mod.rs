@@ -30,9 +30,9 @@ Examples:
   dbgate demo --play               runs them by itself, as the three people, and ends
   dbgate demo --json --sql my.sql --policy my.toml
 
-PostgreSQL is a real server. Its programs are looked for in --pg-bin, pg_config, PATH, the usual places of Debian,
-Red Hat, Homebrew and Postgres.app, and in npm and Python packages that are installed. With --dsn the demo uses a server
-that is there: it makes the database `dbgate_demo` and the roles `dbgate_read`, `dbgate_write`, `dbgate_owner`, `dbgate_lease` and
+PostgreSQL is a real server. Its programs are looked for in --pg-bin, pg_config, PATH, the usual places of Debian, \
+Red Hat, Homebrew and Postgres.app, and in npm and Python packages that are installed. With --dsn the demo uses a server \
+that is there: it makes the database `dbgate_demo` and the roles `dbgate_read`, `dbgate_write`, `dbgate_owner`, `dbgate_lease` and \
 `dbgate_admin`, and drops them at its end. Ctrl-C ends it.")]
 #[expect(
     clippy::struct_excessive_bools,
