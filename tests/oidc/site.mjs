@@ -107,7 +107,7 @@ token = "${token}"
         });
       }
     });
-    const [code] = await once(child, 'exit');
+    const [code] = await once(child, 'close');
     if (opened && code === 0) await until('the page', () => result.page);
     return { ...result, code };
   }
