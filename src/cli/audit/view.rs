@@ -137,8 +137,9 @@ impl<'a> View<'a> {
         let micros = self.number("micros")?;
         let said = self.str("tag").or_else(|| self.str("sqlstate"));
         let rows = self.number("rows").unwrap_or(0);
+        let plural = if rows == 1 { "" } else { "s" };
         Some(format!(
-            "{} ({rows} rows, {}.{:03} ms, record {})",
+            "{} ({rows} row{plural}, {}.{:03} ms, record {})",
             said.unwrap_or("outcome unknown"),
             micros / 1000,
             micros % 1000,
