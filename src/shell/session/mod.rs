@@ -76,6 +76,8 @@ pub struct Session {
     timing: bool,
     refusal: Option<Refusal>,
     end: Option<Ending>,
+    /// Why the session has ended, when that came in answer to something that nobody waits for.
+    last_words: Option<Box<Fields>>,
     /// Whether Ctrl-C stopped the last statement: what was entered behind it does not run.
     canceled: bool,
     depth: usize,
@@ -118,6 +120,7 @@ impl Session {
             timing: false,
             refusal: None,
             end: None,
+            last_words: None,
             canceled: false,
             depth: 0,
         })
@@ -266,6 +269,7 @@ impl Session {
             }
         };
         self.finish_names().await;
+        self.tell_last_words(printer);
         let (reader, line) = read.map_err(io::Error::other)?;
         Ok((reader, line.map_err(io::Error::other)?))
     }
@@ -275,6 +279,7 @@ impl Session {
         if self.stale && self.end.is_none() && self.connection.status() == TransactionStatus::Idle {
             self.fetch_names().await;
             self.stale = false;
+            self.tell_last_words(printer);
         }
         if self.end.is_some() {
             return std::future::pending().await;
@@ -284,26 +289,30 @@ impl Session {
             Ok(Event::Notification(channel, payload)) => {
                 format!("notification on `{channel}`: {payload}")
             }
-            Ok(Event::Failed(fields)) => {
-                if drive::is_end(&fields) {
-                    self.end = Some(Ending::Over);
-                }
-                let hint = fields
-                    .hint
-                    .as_ref()
-                    .map(|hint| format!("\nhint: {hint}"))
-                    .unwrap_or_default();
-                format!("error: {}{hint}", fields.message)
-            }
+            Ok(Event::Failed(fields)) => self.failed(&fields),
             Ok(_) => return,
             Err(error) => {
                 self.end.get_or_insert(Ending::Lost);
                 format!("error: {error}")
             }
         };
-        if let Some(printer) = printer {
-            // A printer that has given up has no terminal any more.
-            let _unsaid = printer.send(format!("{}\n", crate::model::escape::block(&text)));
+        tell(printer, &text);
+    }
+
+    /// An error that came while nothing runs, for people; the session may have ended by it.
+    fn failed(&mut self, fields: &Fields) -> String {
+        if drive::is_end(fields) {
+            self.end = Some(Ending::Over);
+        }
+        let hint = fields.hint.as_ref();
+        let hint = hint.map(|hint| format!("\nhint: {hint}"));
+        format!("error: {}{}", fields.message, hint.unwrap_or_default())
+    }
+
+    fn tell_last_words(&mut self, printer: Option<&Printer>) {
+        if let Some(fields) = self.last_words.take() {
+            let text = self.failed(&fields);
+            tell(printer, &text);
         }
     }
 
@@ -468,5 +477,12 @@ fn span(span: std::time::Duration) -> String {
     } else {
         let whole = span.as_secs();
         format!("{} min {} s", whole / 60, whole % 60)
+    }
+}
+
+fn tell(printer: Option<&Printer>, text: &str) {
+    if let Some(printer) = printer {
+        // A printer that has given up has no terminal any more.
+        let _unsaid = printer.send(format!("{}\n", crate::model::escape::block(text)));
     }
 }

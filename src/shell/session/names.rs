@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::remote::pg::{Event, Row};
 use crate::shell::complete::{Names, Relation};
 use crate::shell::describe;
+use crate::shell::drive;
 use crate::shell::session::Session;
+use crate::wire::error::Fields;
 
 /// When somebody waits for the prompt's answer, names may not take longer than this.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,10 +49,19 @@ impl Session {
 
     async fn drain(&mut self) {
         while self.connection.is_busy() {
-            // A connection that breaks here is found out by the statement that comes next.
-            if self.connection.next().await.is_err() {
-                return;
+            match self.connection.next().await {
+                Ok(Event::Failed(fields)) => self.hear(fields),
+                Ok(_) => {}
+                // A connection that breaks here is found out by the statement that comes next.
+                Err(_) => return,
             }
+        }
+    }
+
+    /// A query that nobody waits for has failed. When that is the end of the session, it is told all the same.
+    fn hear(&mut self, fields: Box<Fields>) {
+        if drive::is_end(&fields) {
+            self.last_words = Some(fields);
         }
     }
 
@@ -62,7 +73,10 @@ impl Session {
         loop {
             match self.connection.next().await.ok()? {
                 Event::Row(row) => rows.push(texts(&row)),
-                Event::Failed(_) => fine = false,
+                Event::Failed(fields) => {
+                    fine = false;
+                    self.hear(fields);
+                }
                 Event::Ready(_) => return fine.then_some(rows),
                 Event::CopyIn => self.connection.copy_end(Some("no data")).await.ok()?,
                 Event::Columns(_)
