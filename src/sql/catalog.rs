@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::name::ObjectName;
 
+/// `FirstNormalObjectId`: `initdb` made what has a smaller number, and that does not change; people made the rest.
+pub const FIRST_NORMAL: u32 = 16_384;
+
 /// Everything name resolution needs, read in one snapshot.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {

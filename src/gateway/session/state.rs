@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::model::name::ObjectName;
 use crate::sql::Scope;
+use crate::sql::catalog::FIRST_NORMAL;
 use crate::sql::footprint::{Effect, Facts, Kind};
 use crate::sql::scope::Temporaries;
 use crate::wire::backend::TransactionStatus;
@@ -386,12 +387,5 @@ impl State {
 fn may_run_anything(facts: &Facts) -> bool {
     matches!(facts.kind, Kind::Do | Kind::Call)
         || facts.opaque.is_some()
-        || facts
-            .footprint
-            .calls
-            .iter()
-            .any(|oid| *oid >= FIRST_USER_OID)
+        || facts.footprint.calls.iter().any(|oid| *oid >= FIRST_NORMAL)
 }
-
-/// `FirstNormalObjectId`: what comes with PostgreSQL has smaller numbers.
-const FIRST_USER_OID: u32 = 16_384;

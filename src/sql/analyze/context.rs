@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::model::name::{ColumnId, ObjectName};
 use crate::sql::analyze::expression::value::{Field, Value};
-use crate::sql::catalog::{Catalog, RelationKind};
+use crate::sql::catalog::{Catalog, FIRST_NORMAL, RelationKind};
 use crate::sql::error::Error;
 use crate::sql::footprint::{
     Assignment, CopyFormat, Failure, Footprint, Hazard, Kind, Opaque, Source, Written,
@@ -13,8 +13,6 @@ use crate::sql::footprint::{
 use crate::sql::lineage::{Flow, How, Origin, Sink, Usage};
 use crate::sql::scope::Scope;
 
-/// Numbers below this one belong to what comes with the server.
-pub(in crate::sql) const FIRST_NORMAL: u32 = 16_384;
 /// How deep a statement may nest; a level takes less than 4 KiB of stack.
 const MAX_DEPTH: u32 = 300;
 /// How many nodes are visited at most, those of views counted each time they are read.

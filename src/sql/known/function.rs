@@ -3,7 +3,7 @@
 //! Immutable and stable functions of the server compute, but for those listed; volatile ones are not trusted,
 //! but for those listed. So a function that a later release adds is refused until it is known.
 
-use crate::sql::catalog::Function;
+use crate::sql::catalog::{FIRST_NORMAL, Function};
 use crate::sql::footprint::Hazard;
 
 /// What is known of a function.
@@ -18,9 +18,6 @@ pub(in crate::sql) enum Verdict {
     /// Nothing is known.
     Unproven,
 }
-
-/// Numbers below this one belong to what comes with the server.
-const FIRST_NORMAL: u32 = 16_384;
 
 /// What is known of a function.
 pub(in crate::sql) fn verdict(function: &Function) -> Verdict {

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use tokio_postgres::Client;
 
-use crate::sql::catalog::{Catalog, Parts};
+use crate::sql::catalog::{Catalog, FIRST_NORMAL, Parts};
 use crate::upstream::Error;
-use crate::upstream::catalog::question::{FIRST_NORMAL, question};
+use crate::upstream::catalog::question::question;
 
 /// Reads everything that name resolution needs, system relations included.
 ///

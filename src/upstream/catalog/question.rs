@@ -3,9 +3,6 @@
 //! All names are qualified, and `search_path` has to be `pg_catalog` while it runs, so that objects of the database can't stand in for
 //! the catalog's own and definitions come out with full names.
 
-/// What people have made has this number or a larger one (`FirstNormalObjectId`); `initdb` made the others, and they don't change.
-pub(super) const FIRST_NORMAL: u32 = 16_384;
-
 /// The question for everything with a number from `first` on. Schemas, operators and casts are told whole.
 #[must_use]
 pub(super) fn question(first: u32) -> String {

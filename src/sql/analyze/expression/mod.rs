@@ -14,6 +14,7 @@ use crate::sql::analyze::context::{Analyzer, Place};
 use crate::sql::analyze::expression::value::{Field, Value};
 use crate::sql::analyze::query::names::Env;
 use crate::sql::analyze::statement::dml::written;
+use crate::sql::catalog::FIRST_NORMAL;
 use crate::sql::error::Error;
 use crate::sql::lineage::{How, Origin};
 use crate::sql::parse::{ConstValue, List, Node, nodes};
@@ -304,8 +305,9 @@ impl Analyzer<'_> {
     fn called_casts(&mut self, from: u32, to: u32, at: i32) -> Result<(), Error> {
         let catalog = self.catalog;
         for (source, target, function) in &catalog.casts {
-            let possible =
-                (to == 0 || to == *target) && (from == 0 || from == *source) && *function >= 16_384;
+            let possible = (to == 0 || to == *target)
+                && (from == 0 || from == *source)
+                && *function >= FIRST_NORMAL;
             if possible && let Some(function) = catalog.functions.get(function) {
                 self.verify(function, at)?;
             }

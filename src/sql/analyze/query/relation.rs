@@ -5,11 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::model::name::{ColumnId, ObjectName};
-use crate::sql::analyze::context::{Analyzer, FIRST_NORMAL, Place};
+use crate::sql::analyze::context::{Analyzer, Place};
 use crate::sql::analyze::expression::value::{Field, Value};
 use crate::sql::analyze::query::from::rename;
 use crate::sql::analyze::query::names::{Env, Item, Nature, column_id};
-use crate::sql::catalog::{Relation, RelationKind};
+use crate::sql::catalog::{FIRST_NORMAL, Relation, RelationKind};
 use crate::sql::error::Error;
 use crate::sql::footprint::{Hazard, Opaque};
 use crate::sql::known;

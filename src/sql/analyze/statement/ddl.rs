@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::model::name::ObjectName;
-use crate::sql::analyze::context::{Analyzer, FIRST_NORMAL};
+use crate::sql::analyze::context::Analyzer;
 use crate::sql::analyze::expression::value::{Field, Value};
 use crate::sql::analyze::hook::Evaluated;
 use crate::sql::analyze::query::from::rename_fields;
@@ -12,7 +12,7 @@ use crate::sql::analyze::query::names::Env;
 use crate::sql::analyze::statement::Outcome;
 use crate::sql::analyze::statement::dml::all_columns;
 use crate::sql::analyze::statement::temporary::{is_temporary, result_columns};
-use crate::sql::catalog::{Column, Relation, RelationKind};
+use crate::sql::catalog::{Column, FIRST_NORMAL, Relation, RelationKind};
 use crate::sql::error::Error;
 use crate::sql::footprint::{Effect, Hazard, Kind};
 use crate::sql::lineage::{How, Origin, Sink};

@@ -4,12 +4,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::model::name::ColumnId;
-use crate::sql::analyze::context::{Analyzer, FIRST_NORMAL};
+use crate::sql::analyze::context::Analyzer;
 use crate::sql::analyze::expression::function::literal;
 use crate::sql::analyze::expression::value::{Field, Value};
 use crate::sql::analyze::query::from::rename;
 use crate::sql::analyze::query::names::{Env, Item, Nature, column_id};
-use crate::sql::catalog::{Relation, RelationKind};
+use crate::sql::catalog::{FIRST_NORMAL, Relation, RelationKind};
 use crate::sql::error::Error;
 use crate::sql::footprint::{Assignment, Hazard, Kind, Written};
 use crate::sql::lineage::{How, Origin, Sink};
