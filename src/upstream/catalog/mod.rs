@@ -5,6 +5,7 @@
 mod question;
 mod rows;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio_postgres::Client;
@@ -78,20 +79,16 @@ pub fn questions() -> [String; 5] {
 #[must_use]
 pub fn own(known: &Catalog, texts: &[&str]) -> Option<Catalog> {
     let mut parts = rows::parts(texts)?;
-    let relations = known.relations.values().map(|one| (one.oid, one));
-    parts.relations.extend(built_in(relations));
-    let functions = known.functions.values().map(|one| (one.oid, one));
-    parts.functions.extend(built_in(functions));
-    let types = known.types.values().map(|one| (one.oid, one));
-    parts.types.extend(built_in(types));
+    parts.relations.extend(built_in(&known.relations));
+    parts.functions.extend(built_in(&known.functions));
+    parts.types.extend(built_in(&known.types));
     Some(Catalog::new(parts))
 }
 
 /// Those that came with the server.
-fn built_in<'a, T: Clone + 'a>(
-    all: impl Iterator<Item = (u32, &'a Arc<T>)>,
-) -> impl Iterator<Item = T> {
-    all.filter(|(oid, _)| *oid < FIRST_NORMAL)
+fn built_in<T: Clone>(all: &HashMap<u32, Arc<T>>) -> impl Iterator<Item = T> {
+    all.iter()
+        .filter(|(oid, _)| **oid < FIRST_NORMAL)
         .map(|(_, one)| (**one).clone())
 }
 
